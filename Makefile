@@ -1,0 +1,42 @@
+# chatrel: group chat and a follow graph inside PostgreSQL
+#
+#   make && make install && make installcheck [PG_CONFIG=/path/to/pg_config]
+#
+# The version stands in chatrel.control alone.
+
+# Where this file is, when building outside the source tree
+here := $(dir $(lastword $(MAKEFILE_LIST)))
+
+EXTENSION = chatrel
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(here)chatrel.control)
+
+MODULE_big = chatrel
+OBJS = \
+	src/channels.o \
+	src/chatrel.o \
+	src/check.o \
+	src/events.o \
+	src/groups.o \
+	src/guc.o \
+	src/identity.o \
+	src/link.o \
+	src/messages.o \
+	src/plans.o
+DATA = $(patsubst $(here)%,%,$(wildcard $(here)sql/chatrel--*.sql))
+PG_CPPFLAGS = -DCHATREL_VERSION='"$(EXTVERSION)"'
+
+REGRESS = install identity groups messages errors limits security link uninstall
+REGRESS_OPTS = --inputdir=$(srcdir)/test --outputdir=.
+ISOLATION = iso_delivery iso_leave_send iso_create_group iso_join
+ISOLATION_OPTS = --inputdir=$(srcdir)/test --outputdir=. --load-extension=chatrel
+TAP_TESTS = 1
+PROVE_TESTS = test/t/*.pl
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+# A build outside the source tree needs the folder; a change of a header, all objects.
+$(OBJS): $(wildcard $(here)src/*.h) | src
+src:
+	mkdir -p $@

@@ -1,0 +1,32 @@
+/*
+ * compat.h
+ *	  Every difference between the PostgreSQL versions that chatrel supports.
+ *
+ * The newest version's interface is the one the code is written to; older
+ * versions are made to look like it here, and nowhere else is a version tested.
+ */
+#ifndef CHATREL_COMPAT_H
+#define CHATREL_COMPAT_H
+
+#if PG_VERSION_NUM < 150000
+#error "chatrel requires PostgreSQL 15 or newer"
+#endif
+
+/* 16 has one ownership check for all kinds of objects */
+#if PG_VERSION_NUM < 160000
+#define object_ownercheck(classid, objectid, roleid) \
+	(AssertMacro((classid) == RelationRelationId), \
+	 pg_class_ownercheck((objectid), (roleid)))
+#endif
+
+/* 16 allocates the extra data of a parameter with guc_malloc */
+#if PG_VERSION_NUM < 160000
+#define guc_malloc(elevel, size) malloc(size)
+#endif
+
+/* 18 lets a module say its name and version */
+#if PG_VERSION_NUM < 180000
+#define PG_MODULE_MAGIC_EXT(...) PG_MODULE_MAGIC
+#endif
+
+#endif							/* CHATREL_COMPAT_H */

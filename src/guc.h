@@ -1,0 +1,20 @@
+/*
+ * guc.h
+ *	  chatrel's configuration parameters.
+ */
+#ifndef CHATREL_GUC_H
+#define CHATREL_GUC_H
+
+/* name of the parameter that says who is calling; SET on it governs as_user too */
+#define USER_ID_PARAMETER "chatrel.user_id"
+
+/* chatrel.user_id, or 0 when it is not set: user ids are positive */
+extern int64 guc_user_id;
+
+/* limits, in characters */
+extern int	guc_max_name_length;
+extern int	guc_max_message_length;
+
+extern void guc_init(void);
+
+#endif							/* CHATREL_GUC_H */

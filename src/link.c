@@ -1,0 +1,381 @@
+/*
+ * link.c
+ *	  Users that are mirrored from the application's own table.
+ *
+ * link_users() copies the rows that are there and puts triggers on the table
+ * that keep chatrel.users in step: an inserted row is a new user, an update of
+ * the name renames it, a deleted row deletes the user as delete_user() does.
+ * The link is those triggers: dropping them ends it.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "check.h"
+#include "compat.h"
+#include "guc.h"
+#include "identity.h"
+#include "link.h"
+#include "plans.h"
+
+static SqlPlan linked_table = {
+	"SELECT t.tgrelid::pg_catalog.regclass::pg_catalog.text"
+	" FROM pg_catalog.pg_depend d"
+	" JOIN pg_catalog.pg_trigger t ON t.oid" EQ "d.objid"
+	" WHERE d.classid" EQ "'pg_catalog.pg_trigger'::pg_catalog.regclass"
+	" AND d.refclassid" EQ "'pg_catalog.pg_proc'::pg_catalog.regclass"
+	" AND d.refobjid" EQ "pg_catalog.to_regprocedure('chatrel.mirror_user()')"
+	" AND t.tgparentid" EQ "0",
+	SPI_OK_SELECT, 0
+};
+
+/* Nothing happens where the id is another user's. */
+static SqlPlan user_mirror = {
+	"INSERT INTO chatrel.users AS u (id, username) VALUES ($1, $2)"
+	" ON CONFLICT (id) DO UPDATE SET username = EXCLUDED.username, deleted_at = NULL"
+	" WHERE u.deleted_at IS NOT NULL OR u.username" EQ "EXCLUDED.username",
+	SPI_OK_INSERT, 2, {INT8OID, TEXTOID}
+};
+
+static SqlPlan user_rename = {
+	"UPDATE chatrel.users SET username = $2"
+	" WHERE id" EQ "$1 AND deleted_at IS NULL",
+	SPI_OK_UPDATE, 2, {INT8OID, TEXTOID}
+};
+
+static SqlPlan users_alive = {
+	"SELECT id FROM chatrel.users WHERE deleted_at IS NULL ORDER BY id",
+	SPI_OK_SELECT, 0
+};
+
+PG_FUNCTION_INFO_V1(chatrel_link_users);
+PG_FUNCTION_INFO_V1(chatrel_mirror_user);
+
+/* The columns of the application's table that make a user. */
+typedef struct LinkColumns
+{
+	int			id;				/* attribute numbers */
+	int			username;
+	Oid			id_type;		/* below domains: int2, int4 or int8 */
+} LinkColumns;
+
+/* For functions that chatrel's own users are for. */
+void
+check_not_linked(void)
+{
+	if (plan_run(&linked_table, PLAN_WRITE, NULL, NULL) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the users are mirrored from table %s", plan_cstring(0, 1)),
+				 errhint("Change that table, and chatrel.users follows.")));
+}
+
+/* ---------- the application's table ---------- */
+
+static int
+find_column(TupleDesc tupdesc, const char *table, const char *column)
+{
+	int			attnum = SPI_fnumber(tupdesc, column);
+
+	if (attnum <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" of table \"%s\" does not exist", column, table),
+				 errhint("Name the columns as arguments of chatrel.link_users().")));
+	return attnum;
+}
+
+static void
+find_columns(LinkColumns *columns, Relation rel, const char *id_column,
+			 const char *username_column)
+{
+	TupleDesc	tupdesc = RelationGetDescr(rel);
+	const char *table = RelationGetRelationName(rel);
+	Oid			username_type;
+	char		category;
+	bool		preferred;
+
+	columns->id = find_column(tupdesc, table, id_column);
+	columns->id_type = getBaseType(SPI_gettypeid(tupdesc, columns->id));
+	if (columns->id_type != INT2OID && columns->id_type != INT4OID &&
+		columns->id_type != INT8OID)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of table \"%s\" is of type %s, but a user id is an integer",
+						id_column, table, format_type_be(SPI_gettypeid(tupdesc, columns->id))),
+				 errhint("Add a column \"bigint GENERATED ALWAYS AS IDENTITY\" with a unique index, and link by that one.")));
+
+	columns->username = find_column(tupdesc, table, username_column);
+	username_type = getBaseType(SPI_gettypeid(tupdesc, columns->username));
+	get_type_category_preferred(username_type, &category, &preferred);
+	if (category != TYPCATEGORY_STRING)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of table \"%s\" is of type %s, but a username is a text",
+						username_column, table, format_type_be(username_type))));
+}
+
+static int64
+tuple_user_id(HeapTuple tuple, Relation rel, const LinkColumns *columns)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(tuple, RelationGetDescr(rel), columns->id, &isnull);
+
+	if (isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_NOT_NULL_VIOLATION),
+				 errmsg("the id of a chatrel user must not be null"),
+				 errtablecol(rel, columns->id)));
+	switch (columns->id_type)
+	{
+		case INT2OID:
+			return DatumGetInt16(value);
+		case INT4OID:
+			return DatumGetInt32(value);
+		default:
+			return DatumGetInt64(value);
+	}
+}
+
+static char *
+tuple_username(HeapTuple tuple, Relation rel, const LinkColumns *columns)
+{
+	char	   *username = SPI_getvalue(tuple, RelationGetDescr(rel), columns->username);
+
+	if (username == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NOT_NULL_VIOLATION),
+				 errmsg("the name of a chatrel user must not be null"),
+				 errtablecol(rel, columns->username)));
+	check_text(username, strlen(username), "username", guc_max_name_length,
+			   "chatrel.max_name_length");
+	return username;
+}
+
+/* ---------- the trigger ---------- */
+
+static void
+mirror_insert(int64 user_id, const char *username)
+{
+	Datum		values[] = {Int64GetDatum(user_id), CStringGetTextDatum(username)};
+
+	if (plan_run(&user_mirror, PLAN_WRITE, values, NULL) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNIQUE_VIOLATION),
+				 errmsg("user %lld already exists under another name", (long long) user_id)));
+}
+
+static void
+mirror_update(TriggerData *trigdata, const LinkColumns *columns)
+{
+	Relation	rel = trigdata->tg_relation;
+	int64		old_id = tuple_user_id(trigdata->tg_trigtuple, rel, columns);
+	int64		new_id = tuple_user_id(trigdata->tg_newtuple, rel, columns);
+	char	   *old_name = SPI_getvalue(trigdata->tg_trigtuple, RelationGetDescr(rel), columns->username);
+	char	   *new_name = tuple_username(trigdata->tg_newtuple, rel, columns);
+
+	if (old_id != new_id)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot change the id of user %lld to %lld",
+						(long long) old_id, (long long) new_id),
+				 errdetail("Messages and memberships refer to it."),
+				 errhint("Delete the row and insert another.")));
+	if (old_name == NULL || strcmp(old_name, new_name) != 0)
+	{
+		Datum		values[] = {Int64GetDatum(new_id), CStringGetTextDatum(new_name)};
+
+		if (plan_run(&user_rename, PLAN_WRITE, values, NULL) == 0)
+			mirror_insert(new_id, new_name);
+	}
+}
+
+static void
+mirror_truncate(void)
+{
+	uint64		nusers = plan_run(&users_alive, PLAN_WRITE, NULL, NULL);
+	int64	   *users = palloc_array(int64, Max(nusers, 1));
+
+	for (uint64 i = 0; i < nusers; i++)
+		users[i] = plan_int64(i, 1);
+	for (uint64 i = 0; i < nusers; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		remove_user(users[i]);
+	}
+	pfree(users);
+}
+
+static void
+mirror_row(TriggerData *trigdata)
+{
+	Relation	rel = trigdata->tg_relation;
+	HeapTuple	tuple = trigdata->tg_trigtuple;
+	LinkColumns columns;
+
+	find_columns(&columns, rel, trigdata->tg_trigger->tgargs[0],
+				 trigdata->tg_trigger->tgargs[1]);
+	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
+		mirror_insert(tuple_user_id(tuple, rel, &columns),
+					  tuple_username(tuple, rel, &columns));
+	else if (TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
+		(void) remove_user(tuple_user_id(tuple, rel, &columns));
+	else
+		mirror_update(trigdata, &columns);
+}
+
+Datum
+chatrel_mirror_user(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+	OwnerScope	scope;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigdata->tg_event) ||
+		trigdata->tg_trigger->tgnargs != 2)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("chatrel.mirror_user() is for the triggers that chatrel.link_users() makes")));
+
+	owner_begin(&scope, fcinfo);
+	if (TRIGGER_FIRED_BY_TRUNCATE(trigdata->tg_event))
+		mirror_truncate();
+	else
+		mirror_row(trigdata);
+	owner_end(&scope);
+
+	return PointerGetDatum(NULL);
+}
+
+/* ---------- linking ---------- */
+
+static void
+check_table(Relation rel)
+{
+	const char *table = RelationGetRelationName(rel);
+	char		relkind = rel->rd_rel->relkind;
+
+	if ((relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE) ||
+		rel->rd_rel->relispartition ||
+		rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP ||
+		RelationGetNamespace(rel) == get_namespace_oid("chatrel", false))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("cannot mirror the users of \"%s\"", table),
+				 errdetail("It must be an ordinary or partitioned table of the application's, and not a temporary one.")));
+
+	if (!object_ownercheck(RelationRelationId, RelationGetRelid(rel), GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, table);
+}
+
+/* Runs a text made for the linked table, and returns how many rows it gave or wrote. */
+static uint64
+link_execute(int expected, const char *sql)
+{
+	int			result = SPI_execute(sql, false, 0);
+
+	if (result != expected)
+		elog(ERROR, "unexpected SPI result %s for %s", SPI_result_code_string(result), sql);
+	return SPI_processed;
+}
+
+/* Users that chatrel has already must be the ones of the table. */
+static void
+check_strangers(const char *table, const char *id, const char *username)
+{
+	if (link_execute(SPI_OK_SELECT,
+					 psprintf("SELECT u.id FROM chatrel.users u WHERE u.deleted_at IS NULL AND NOT EXISTS"
+							  " (SELECT FROM %s t WHERE t.%s::pg_catalog.int8" EQ "u.id"
+							  " AND t.%s::pg_catalog.text" EQ "u.username) LIMIT 1",
+							  table, id, username)) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("user %lld of chatrel is not in table %s under the same id and name",
+						(long long) plan_int64(0, 1), table),
+				 errhint("Delete chatrel's own users, or give the table the same ids and names.")));
+}
+
+static void
+check_names(const char *table, const char *id, const char *username)
+{
+	if (link_execute(SPI_OK_SELECT,
+					 psprintf("SELECT COALESCE(t.%s::pg_catalog.text, 'null') FROM %s t WHERE t.%s IS NULL"
+							  " OR t.%s IS NULL OR t.%s::pg_catalog.text" EQ "''"
+							  " OR pg_catalog.char_length(t.%s::pg_catalog.text) OPERATOR(pg_catalog.>) %d LIMIT 1",
+							  id, table, id, username, username, username,
+							  guc_max_name_length)) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the row of table %s with id %s has no id, no name, or too long a name",
+						table, plan_cstring(0, 1)),
+				 errdetail("chatrel.max_name_length is %d.", guc_max_name_length)));
+}
+
+static void
+link_triggers(const char *table, const char *id_column, const char *username_column)
+{
+	char	   *call = psprintf("EXECUTE FUNCTION chatrel.mirror_user(%s, %s)",
+								quote_literal_cstr(id_column),
+								quote_literal_cstr(username_column));
+
+	link_execute(SPI_OK_UTILITY,
+				 psprintf("CREATE TRIGGER chatrel_mirror_user AFTER INSERT OR UPDATE OR DELETE"
+						  " ON %s FOR EACH ROW %s", table, call));
+	link_execute(SPI_OK_UTILITY,
+				 psprintf("CREATE TRIGGER chatrel_mirror_truncate AFTER TRUNCATE"
+						  " ON %s FOR EACH STATEMENT %s", table, call));
+}
+
+Datum
+chatrel_link_users(PG_FUNCTION_ARGS)
+{
+	Relation	rel;
+	LinkColumns columns;
+	OwnerScope	scope;
+	char	   *id_column;
+	char	   *username_column;
+	char	   *table;
+	const char *id;
+	const char *username;
+	uint64		nusers;
+
+	check_not_null(fcinfo, 0, "users_table");
+	check_not_null(fcinfo, 1, "id_column");
+	check_not_null(fcinfo, 2, "username_column");
+	id_column = NameStr(*PG_GETARG_NAME(1));
+	username_column = NameStr(*PG_GETARG_NAME(2));
+	id = quote_identifier(id_column);
+	username = quote_identifier(username_column);
+
+	/* As CREATE TRIGGER locks: nothing may change between the copy and the triggers. */
+	rel = relation_open(PG_GETARG_OID(0), ShareRowExclusiveLock);
+	check_table(rel);
+	find_columns(&columns, rel, id_column, username_column);
+	table = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+									   RelationGetRelationName(rel));
+
+	owner_begin(&scope, fcinfo);
+	check_not_linked();
+	check_names(table, id, username);
+	check_strangers(table, id, username);
+	nusers = link_execute(SPI_OK_INSERT,
+						  psprintf("INSERT INTO chatrel.users (id, username)"
+								   " SELECT t.%s::pg_catalog.int8, t.%s::pg_catalog.text FROM %s t"
+								   " ON CONFLICT (id) DO UPDATE SET username = EXCLUDED.username,"
+								   " deleted_at = NULL", id, username, table));
+	link_triggers(table, id_column, username_column);
+	owner_end(&scope);
+
+	relation_close(rel, NoLock);
+	PG_RETURN_INT64(nusers);
+}

@@ -1,0 +1,59 @@
+/*
+ * plans.h
+ *	  chatrel's SQL: fixed texts, planned once, run with the owner's rights.
+ */
+#ifndef CHATREL_PLANS_H
+#define CHATREL_PLANS_H
+
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "nodes/execnodes.h"
+#include "utils/uuid.h"
+
+#define PLAN_MAX_ARGS	6
+
+/*
+ * One SQL text.  Every name in it is qualified, and so is every operator (EQ
+ * and its like): the text is analysed under the caller's search_path.
+ */
+typedef struct SqlPlan
+{
+	const char *sql;
+	int			expected;		/* the SPI_OK_… code it must end with */
+	int			nargs;
+	Oid			argtypes[PLAN_MAX_ARGS];
+	SPIPlanPtr	handle;			/* made when first run, kept for the session */
+} SqlPlan;
+
+#define EQ " OPERATOR(pg_catalog.=) "
+#define NE " OPERATOR(pg_catalog.<>) "
+#define LT " OPERATOR(pg_catalog.<) "
+
+/* What owner_begin() found and owner_end() puts back. */
+typedef struct OwnerScope
+{
+	Oid			userid;
+	int			sec_context;
+} OwnerScope;
+
+typedef enum PlanAccess
+{
+	PLAN_READ,					/* the caller's snapshot; works on a standby */
+	PLAN_WRITE,					/* a snapshot of its own; may lock and write */
+	PLAN_LATEST					/* reads what has committed by now, whatever the
+								 * isolation level */
+} PlanAccess;
+
+extern void owner_begin(OwnerScope *scope, FunctionCallInfo fcinfo);
+extern void owner_end(const OwnerScope *scope);
+
+extern uint64 plan_run(SqlPlan *plan, PlanAccess access, Datum *values, const char *nulls);
+extern uint64 plan_fill(SqlPlan *plan, ReturnSetInfo *rsinfo, Datum *values, const char *nulls);
+
+extern int64 plan_int64(uint64 row, int column);
+extern char *plan_cstring(uint64 row, int column);
+extern pg_uuid_t plan_uuid(uint64 row, int column);
+extern Datum plan_copy_value(uint64 row, int column);
+extern Datum plan_return_row(FunctionCallInfo fcinfo, uint64 row);
+
+#endif							/* CHATREL_PLANS_H */
