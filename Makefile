@@ -21,6 +21,7 @@ OBJS = \
 	src/identity.o \
 	src/link.o \
 	src/messages.o \
+	src/notify.o \
 	src/plans.o
 DATA = $(patsubst $(here)%,%,$(wildcard $(here)sql/chatrel--*.sql))
 PG_CPPFLAGS = -DCHATREL_VERSION='"$(EXTVERSION)"'

@@ -4,14 +4,15 @@
  *
  * PostgreSQL has no permissions on LISTEN, so the name of a channel is the key
  * to it: "chatrel_" and a random uuid, one for each group and one for each
- * user, told only to who may hear it.  When a member leaves a group, the group
- * gets a new channel, and the old one a last event that tells the members still
- * there to ask for the new name.
+ * user, made when it is first needed and told only to who may hear it.  When a
+ * member leaves a group, the group gets a new channel, and the old one a last
+ * event that tells the members still there to ask for the new name.
  *
- * Replacing and using a channel exclude each other by the lock on its row: who
- * owes an event to a channel holds the row FOR KEY SHARE until the end of the
- * transaction, who replaces it takes it FOR UPDATE.  So after a removal has
- * committed, nothing is ever sent to a channel that the removed member knows.
+ * Using and replacing a channel exclude each other by the lock on its row: who
+ * sends to a channel, or listens to it, holds the row FOR KEY SHARE until the
+ * end of the transaction; who replaces it takes it FOR UPDATE.  So once a
+ * removal has committed, nothing is sent to a channel that the removed member
+ * knows, and nobody begins to listen to one that is not used any more.
  *
  * One more channel carries everything, for gateways.  It exists, and costs,
  * only from the first listen_all() on.
@@ -40,7 +41,6 @@ static SqlPlan group_channel_get = {
 	SPI_OK_SELECT, 1, {INT8OID}
 };
 
-/* Who imports groups by COPY does not make their channels. */
 static SqlPlan group_channel_create = {
 	"INSERT INTO chatrel.groups_channels (group_id) VALUES ($1)"
 	" ON CONFLICT (group_id) DO NOTHING",
@@ -71,7 +71,7 @@ static SqlPlan user_channel_create = {
 	SPI_OK_INSERT, 1, {INT8OID}
 };
 
-/* Membership and channel are locked in this order, everywhere. */
+/* Memberships are locked before channels, and channels in the order of groups. */
 static SqlPlan channels_of_groups = {
 	"SELECT c.group_id, c.channel"
 	" FROM chatrel.groups_members m"
@@ -156,14 +156,9 @@ channel_get(SqlPlan *get, SqlPlan *create, int64 id, pg_uuid_t *channel)
 {
 	Datum		values[] = {Int64GetDatum(id)};
 
-	if (plan_run(get, PLAN_WRITE, values, NULL) == 0)
-	{
-		plan_run(create, PLAN_WRITE, values, NULL);
-		if (plan_run(get, PLAN_WRITE, values, NULL) == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-					 errmsg("could not serialize access due to concurrent creation of a channel")));
-	}
+	/* Another's that has just been made may be too young for the first look. */
+	while (plan_run(get, PLAN_LATEST, values, NULL) == 0)
+		plan_run(create, PLAN_LATEST, values, NULL);
 	*channel = plan_uuid(0, 1);
 }
 
@@ -186,7 +181,7 @@ group_channel_replace(int64 group_id, pg_uuid_t *old_channel)
 	Datum		values[] = {Int64GetDatum(group_id)};
 
 	channel_get(&group_channel_lock, &group_channel_create, group_id, old_channel);
-	plan_run(&group_channel_renew, PLAN_WRITE, values, NULL);
+	plan_run(&group_channel_renew, PLAN_LATEST, values, NULL);
 }
 
 static void
@@ -205,8 +200,8 @@ channels_init(void)
 /*
  * The gateways' channel, if there is one.
  *
- * Asked by a transaction that holds the lock on a channel row, hence on the
- * table of it: listen_all() makes the row only while it excludes all of those,
+ * Asked by a transaction that has locked a channel, hence has a lock on a table
+ * of channels: listen_all() makes the row only while it excludes all of those,
  * and who comes after has received its invalidation with the table lock.
  */
 bool
@@ -302,7 +297,8 @@ chatrel_listen_group(PG_FUNCTION_ARGS)
 	check_may_listen("chatrel.listen_group()");
 
 	owner_begin(&scope, fcinfo);
-	require_member(user_id, group_id, MEMBER_READS, &channel);
+	require_member(user_id, group_id, MEMBER_READS);
+	group_channel(group_id, &channel);
 	owner_end(&scope);
 
 	PG_RETURN_TEXT_P(listen_to(&channel));

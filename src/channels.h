@@ -13,8 +13,8 @@
 extern void channel_name(const pg_uuid_t *channel, char *name);
 
 /*
- * Between owner_begin() and owner_end().  The first three lock the channel
- * against being replaced until the transaction ends.
+ * Between owner_begin() and owner_end().  The first two get the channel that is
+ * in use now, and lock it against being replaced until the transaction ends.
  */
 extern void group_channel(int64 group_id, pg_uuid_t *channel);
 extern void user_channel(int64 user_id, pg_uuid_t *channel);

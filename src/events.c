@@ -6,28 +6,21 @@
  * it goes to.  While a transaction runs its events are only collected: those of
  * a subtransaction go with it when it is rolled back.  When the transaction is
  * about to commit they are handed over for delivery, in the order in which they
- * arose, in one place: events_hand_over().
+ * arose, in one place: events_hand_over().  Nothing is locked, looked up or sent
+ * for an event before that.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "commands/async.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
 
-#include "channels.h"
 #include "events.h"
-
-typedef struct Event
-{
-	pg_uuid_t	channel;
-	bool		to_all;
-	pg_uuid_t	all;			/* the gateways' channel, if to_all */
-	char	   *payload;
-} Event;
+#include "notify.h"
 
 /*
  * Where the events of a running subtransaction begin.  Events arise in order,
@@ -48,6 +41,9 @@ static int	max_events = 0;
 static Mark *marks = NULL;
 static int	nmarks = 0;
 static int	max_marks = 0;
+
+/* The owner of the functions that owe, whose rights delivery needs. */
+static Oid	events_owner = InvalidOid;
 
 /* ---------- building ---------- */
 
@@ -147,18 +143,11 @@ mark_level(void)
 	nmarks++;
 }
 
-/*
- * Adds an event to what the transaction owes.  The caller holds a lock on the
- * row of the channel, so that nobody can replace the channel before the event
- * is delivered or lost with this transaction.
- */
-void
-event_owe(const pg_uuid_t *channel, StringInfo event, EventAudience audience)
+/* Adds an event to what the transaction owes. */
+static Event *
+events_add(EventTarget target, bool to_all, StringInfo event)
 {
 	Event	   *owed;
-	char	   *payload;
-	pg_uuid_t	all;
-	bool		to_all = audience == EVENT_CHANNEL_AND_ALL && all_channel(&all);
 
 	if (events_context == NULL)
 		events_allocate();
@@ -168,37 +157,38 @@ event_owe(const pg_uuid_t *channel, StringInfo event, EventAudience audience)
 		events = repalloc_huge(events, 2 * (Size) max_events * sizeof(Event));
 		max_events *= 2;
 	}
-	payload = MemoryContextStrdup(events_context, event->data);
 
-	owed = &events[nevents++];
-	owed->channel = *channel;
+	owed = &events[nevents];
+	memset(owed, 0, sizeof(Event));
+	owed->target = target;
 	owed->to_all = to_all;
-	if (to_all)
-		owed->all = all;
-	owed->payload = payload;
+	owed->payload = MemoryContextStrdup(events_context, event->data);
+	nevents++;
+	events_owner = GetUserId();
+	return owed;
+}
+
+/* Owes an event to whoever may hear a group, or to a user. */
+void
+event_owe(EventTarget target, int64 id, bool to_all, StringInfo event)
+{
+	events_add(target, to_all, event)->id = id;
+}
+
+/* Owes an event to those who still listen to a channel that was replaced. */
+void
+event_owe_channel(const pg_uuid_t *channel, bool to_all, StringInfo event)
+{
+	events_add(EVENT_CHANNEL, to_all, event)->channel = *channel;
 }
 
 /* ---------- ends of transactions ---------- */
 
 static void
-notify(const pg_uuid_t *channel, const char *payload)
-{
-	char		name[CHANNEL_NAME_SIZE];
-
-	channel_name(channel, name);
-	Async_Notify(name, payload);
-}
-
-/* Delivery: by NOTIFY, in the transaction that owes. */
-static void
 events_hand_over(void)
 {
-	for (int i = 0; i < nevents; i++)
-	{
-		notify(&events[i].channel, events[i].payload);
-		if (events[i].to_all)
-			notify(&events[i].all, events[i].payload);
-	}
+	if (nevents > 0)
+		notify_events(events, nevents, events_owner);
 }
 
 static void

@@ -12,11 +12,22 @@
 /* The longest payload that NOTIFY takes, in bytes. */
 #define EVENT_MAX_LENGTH	(BLCKSZ - NAMEDATALEN - 128 - 1)
 
-typedef enum EventAudience
+/* Whose channel an event goes to.  Which channel that is, delivery looks up. */
+typedef enum EventTarget
 {
-	EVENT_CHANNEL,				/* who listens to the channel */
-	EVENT_CHANNEL_AND_ALL		/* and the gateways, by listen_all() */
-} EventAudience;
+	EVENT_GROUP,				/* a group's */
+	EVENT_USER,					/* a user's own */
+	EVENT_CHANNEL				/* the one given, which nobody has any more */
+} EventTarget;
+
+typedef struct Event
+{
+	EventTarget target;
+	bool		to_all;			/* for gateways too, by listen_all() */
+	int64		id;				/* of the group or user */
+	pg_uuid_t	channel;		/* given, or looked up for delivery */
+	char	   *payload;
+} Event;
 
 /* An event is a JSON object of one key: event_open(), fields, event_close(). */
 extern void event_open(StringInfo event, const char *kind);
@@ -26,7 +37,9 @@ extern void event_string(StringInfo event, const char *key, const char *value);
 extern void event_timestamp(StringInfo event, const char *key, TimestampTz value);
 extern void event_close(StringInfo event);
 
-extern void event_owe(const pg_uuid_t *channel, StringInfo event, EventAudience audience);
+/* Between owner_begin() and owner_end(). */
+extern void event_owe(EventTarget target, int64 id, bool to_all, StringInfo event);
+extern void event_owe_channel(const pg_uuid_t *channel, bool to_all, StringInfo event);
 
 extern void events_init(void);
 

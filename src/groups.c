@@ -24,13 +24,9 @@
 #include "json.h"
 #include "plans.h"
 
-/* Membership and channel are locked in this order, everywhere. */
 static SqlPlan member_lock = {
-	"SELECT c.channel"
-	" FROM chatrel.groups_members m"
-	" JOIN chatrel.groups_channels c ON c.group_id" EQ "m.group_id"
-	" WHERE m.group_id" EQ "$1 AND m.user_id" EQ "$2"
-	" FOR KEY SHARE OF m, c",
+	"SELECT FROM chatrel.groups_members"
+	" WHERE group_id" EQ "$1 AND user_id" EQ "$2 FOR KEY SHARE",
 	SPI_OK_SELECT, 2, {INT8OID, INT8OID}
 };
 
@@ -133,29 +129,19 @@ require_group(int64 group_id)
 		error_group_not_found(group_id);
 }
 
-/*
- * Makes sure that the user is a member, keeps it one until the transaction
- * ends, and gets the group's channel.
- */
+/* Makes sure that the user is a member, and keeps it one until the transaction ends. */
 void
-require_member(int64 user_id, int64 group_id, MemberPurpose purpose, pg_uuid_t *channel)
+require_member(int64 user_id, int64 group_id, MemberPurpose purpose)
 {
 	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id)};
 
-	while (plan_run(&member_lock, PLAN_WRITE, values, NULL) == 0)
-	{
-		if (plan_run(&member_exists, PLAN_WRITE, values, NULL) == 0)
-		{
-			if (purpose == MEMBER_READS)
-				error_group_not_found(group_id);
-			require_group(group_id);
-			require_user(user_id);
-			error_not_member(user_id, group_id);
-		}
-		/* A member, but the group has no channel yet: make one and look again. */
-		group_channel(group_id, channel);
-	}
-	*channel = plan_uuid(0, 1);
+	if (plan_run(&member_lock, PLAN_WRITE, values, NULL) > 0)
+		return;
+	if (purpose == MEMBER_READS)
+		error_group_not_found(group_id);
+	require_group(group_id);
+	require_user(user_id);
+	error_not_member(user_id, group_id);
 }
 
 /* For functions that only read: no lock, the caller's snapshot. */
@@ -171,28 +157,22 @@ require_reader(int64 user_id, int64 group_id)
 /* ---------- coming and going ---------- */
 
 static void
-relisten_event(const pg_uuid_t *channel, int64 group_id)
+relisten_event(StringInfo event, int64 group_id)
 {
-	StringInfoData event;
-
-	event_open(&event, "relisten");
-	event_int64(&event, "group_id", group_id);
-	event_close(&event);
-	event_owe(channel, &event, EVENT_CHANNEL);
+	event_open(event, "relisten");
+	event_int64(event, "group_id", group_id);
+	event_close(event);
 }
 
 static void
-member_event(const char *kind, const pg_uuid_t *channel, int64 group_id,
-			 int64 user_id, const char *username)
+member_event(StringInfo event, const char *kind, int64 group_id, int64 user_id,
+			 const char *username)
 {
-	StringInfoData event;
-
-	event_open(&event, kind);
-	event_int64(&event, "group_id", group_id);
-	event_int64(&event, "user_id", user_id);
-	event_string(&event, "username", username);
-	event_close(&event);
-	event_owe(channel, &event, EVENT_CHANNEL_AND_ALL);
+	event_open(event, kind);
+	event_int64(event, "group_id", group_id);
+	event_int64(event, "user_id", user_id);
+	event_string(event, "username", username);
+	event_close(event);
 }
 
 /*
@@ -203,17 +183,14 @@ static bool
 join(int64 group_id, int64 user_id)
 {
 	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id)};
-	char	   *username;
-	pg_uuid_t	channel;
+	StringInfoData event;
 
 	if (plan_run(&member_add, PLAN_WRITE, values, NULL) == 0)
 		return false;
-	username = plan_cstring(0, 1);
-
-	group_channel(group_id, &channel);
-	member_event("member_joined", &channel, group_id, user_id, username);
-	user_channel(user_id, &channel);
-	relisten_event(&channel, group_id);
+	member_event(&event, "member_joined", group_id, user_id, plan_cstring(0, 1));
+	event_owe(EVENT_GROUP, group_id, true, &event);
+	relisten_event(&event, group_id);
+	event_owe(EVENT_USER, user_id, false, &event);
 	return true;
 }
 
@@ -224,11 +201,14 @@ join(int64 group_id, int64 user_id)
 static void
 left(int64 group_id, int64 user_id, const char *username)
 {
+	StringInfoData event;
 	pg_uuid_t	old_channel;
 
 	group_channel_replace(group_id, &old_channel);
-	member_event("member_left", &old_channel, group_id, user_id, username);
-	relisten_event(&old_channel, group_id);
+	member_event(&event, "member_left", group_id, user_id, username);
+	event_owe_channel(&old_channel, true, &event);
+	relisten_event(&event, group_id);
+	event_owe_channel(&old_channel, false, &event);
 }
 
 void
@@ -260,7 +240,6 @@ chatrel_create_group(PG_FUNCTION_ARGS)
 	int64		user_id = acting_user(fcinfo, 2);
 	Datum		values[] = {PointerGetDatum(name), Int64GetDatum(user_id)};
 	OwnerScope	scope;
-	pg_uuid_t	channel;
 	Datum		result;
 	int64		group_id;
 
@@ -274,7 +253,6 @@ chatrel_create_group(PG_FUNCTION_ARGS)
 	}
 	group_id = plan_int64(0, 1);
 	result = plan_return_row(fcinfo, 0);
-	group_channel(group_id, &channel);
 	if (join_this_group)
 		join(group_id, user_id);
 	owner_end(&scope);

@@ -5,8 +5,6 @@
 #ifndef CHATREL_GROUPS_H
 #define CHATREL_GROUPS_H
 
-#include "utils/uuid.h"
-
 /* What a caller wants who turns out not to be a member decides the error. */
 typedef enum MemberPurpose
 {
@@ -15,8 +13,7 @@ typedef enum MemberPurpose
 } MemberPurpose;
 
 /* Between owner_begin() and owner_end(). */
-extern void require_member(int64 user_id, int64 group_id, MemberPurpose purpose,
-						   pg_uuid_t *channel);
+extern void require_member(int64 user_id, int64 group_id, MemberPurpose purpose);
 extern void require_reader(int64 user_id, int64 group_id);
 extern void leave_all_groups(int64 user_id);
 

@@ -17,10 +17,15 @@
 #include "json.h"
 #include "plans.h"
 
-/* The columns are those of chatrel.chat_message. */
+/*
+ * Adds a message of a member, and nothing for anybody else.  The membership is
+ * locked as require_member() does.  The columns are those of chatrel.chat_message.
+ */
 static SqlPlan message_add = {
 	"INSERT INTO chatrel.groups_messages (datetime, group_id, sender_id, message)"
-	" VALUES ($1, $2, $3, $4)"
+	" SELECT $1, m.group_id, m.user_id, $4"
+	" FROM chatrel.groups_members m"
+	" WHERE m.group_id" EQ "$2 AND m.user_id" EQ "$3 FOR KEY SHARE"
 	" RETURNING id, datetime, group_id, sender_id, message",
 	SPI_OK_INSERT_RETURNING, 4, {TIMESTAMPTZOID, INT8OID, INT8OID, TEXTOID}
 };
@@ -68,15 +73,15 @@ message_event(StringInfo event, int64 id, TimestampTz datetime, int64 group_id,
 }
 
 static void
-owe_message(const pg_uuid_t *channel, int64 id, TimestampTz datetime, int64 group_id,
-			int64 sender_id, text *message)
+owe_message(int64 id, TimestampTz datetime, int64 group_id, int64 sender_id,
+			text *message)
 {
 	StringInfoData event;
 
 	message_event(&event, id, datetime, group_id, sender_id, message);
 	if (event.len > EVENT_MAX_LENGTH)
 		message_event(&event, id, datetime, group_id, sender_id, NULL);
-	event_owe(channel, &event, EVENT_CHANNEL_AND_ALL);
+	event_owe(EVENT_GROUP, group_id, true, &event);
 }
 
 Datum
@@ -91,20 +96,19 @@ chatrel_send_group_message(PG_FUNCTION_ARGS)
 	Datum		values[] = {TimestampTzGetDatum(datetime), Int64GetDatum(group_id),
 	Int64GetDatum(user_id), PointerGetDatum(message)};
 	OwnerScope	scope;
-	pg_uuid_t	channel;
 	Datum		result;
 
 	owner_begin(&scope, fcinfo);
 
 	/*
 	 * The transaction gets its xid before the insert draws the id: catching up
-	 * relies on it.  (A row lock that is already held would not assign one.)
+	 * relies on it.
 	 */
 	(void) GetTopTransactionId();
-	require_member(user_id, group_id, MEMBER_WRITES, &channel);
-	plan_run(&message_add, PLAN_WRITE, values, NULL);
+	while (plan_run(&message_add, PLAN_WRITE, values, NULL) == 0)
+		require_member(user_id, group_id, MEMBER_WRITES);
 	result = plan_return_row(fcinfo, 0);
-	owe_message(&channel, plan_int64(0, 1), datetime, group_id, user_id, message);
+	owe_message(plan_int64(0, 1), datetime, group_id, user_id, message);
 
 	owner_end(&scope);
 

@@ -37,14 +37,20 @@ function_owner(Oid fn_oid)
 	return owner;
 }
 
-/* Takes the rights of the called function's owner and connects to SPI. */
+/* Takes the rights of the owner and connects to SPI. */
+void
+owner_begin_as(OwnerScope *scope, Oid owner)
+{
+	GetUserIdAndSecContext(&scope->userid, &scope->sec_context);
+	SetUserIdAndSecContext(owner, scope->sec_context | SECURITY_LOCAL_USERID_CHANGE);
+	SPI_connect();
+}
+
+/* The owner is the called function's. */
 void
 owner_begin(OwnerScope *scope, FunctionCallInfo fcinfo)
 {
-	GetUserIdAndSecContext(&scope->userid, &scope->sec_context);
-	SetUserIdAndSecContext(function_owner(fcinfo->flinfo->fn_oid),
-						   scope->sec_context | SECURITY_LOCAL_USERID_CHANGE);
-	SPI_connect();
+	owner_begin_as(scope, function_owner(fcinfo->flinfo->fn_oid));
 }
 
 /* Gives them back; what plan_run() returned is gone. */
@@ -89,7 +95,7 @@ plan_run(SqlPlan *plan, PlanAccess access, Datum *values, const char *nulls)
 	if (access == PLAN_LATEST)
 		result = SPI_execute_snapshot(plan->handle, values, nulls,
 									  GetLatestSnapshot(), InvalidSnapshot,
-									  true, false, 0);
+									  false, true, 0);
 	else
 		result = SPI_execute_plan(plan->handle, values, nulls,
 								  access == PLAN_READ, 0);

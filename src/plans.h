@@ -40,11 +40,12 @@ typedef enum PlanAccess
 {
 	PLAN_READ,					/* the caller's snapshot; works on a standby */
 	PLAN_WRITE,					/* a snapshot of its own; may lock and write */
-	PLAN_LATEST					/* reads what has committed by now, whatever the
-								 * isolation level */
+	PLAN_LATEST					/* PLAN_WRITE on what has committed by now, whatever
+								 * the isolation level */
 } PlanAccess;
 
 extern void owner_begin(OwnerScope *scope, FunctionCallInfo fcinfo);
+extern void owner_begin_as(OwnerScope *scope, Oid owner);
 extern void owner_end(const OwnerScope *scope);
 
 extern uint64 plan_run(SqlPlan *plan, PlanAccess access, Datum *values, const char *nulls);
