@@ -22,13 +22,15 @@ OBJS = \
 	src/link.o \
 	src/messages.o \
 	src/notify.o \
-	src/plans.o
+	src/plans.o \
+	src/queue.o \
+	src/relay.o
 DATA = $(patsubst $(here)%,%,$(wildcard $(here)sql/chatrel--*.sql))
 PG_CPPFLAGS = -DCHATREL_VERSION='"$(EXTVERSION)"'
 
 REGRESS = install identity groups messages errors limits security link uninstall
 REGRESS_OPTS = --inputdir=$(srcdir)/test --outputdir=.
-ISOLATION = iso_delivery iso_leave_send iso_create_group iso_join
+ISOLATION = iso_delivery iso_leave_send iso_create_group iso_join iso_delete_user iso_gateway
 ISOLATION_OPTS = --inputdir=$(srcdir)/test --outputdir=. --load-extension=chatrel
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl

@@ -268,6 +268,31 @@ CREATE FUNCTION chatrel.unlisten() RETURNS SETOF text
 COMMENT ON FUNCTION chatrel.unlisten() IS
 	'makes the session stop listening to chatrel''s channels, and returns their names';
 
+CREATE FUNCTION chatrel.relay_status(OUT database_id oid, OUT worker_pid integer,
+		OUT queued bigint, OUT delivered bigint, OUT batches bigint, OUT bytes_waiting bigint,
+		OUT oldest_waiting timestamptz, OUT fallbacks_off bigint,
+		OUT fallbacks_no_slot bigint, OUT fallbacks_no_worker bigint, OUT fallbacks_no_room bigint) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'chatrel_relay_status'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER ROWS 8;
+COMMENT ON FUNCTION chatrel.relay_status() IS 'what the view chatrel.relay shows';
+
+CREATE VIEW chatrel.relay AS
+	SELECT d.datname AS database, s.*
+	FROM chatrel.relay_status() s LEFT JOIN pg_catalog.pg_database d ON d.oid = s.database_id;
+COMMENT ON VIEW chatrel.relay IS 'the relay''s queues, one for each database that has used it; empty unless the library is preloaded';
+COMMENT ON COLUMN chatrel.relay.database IS 'name of the database; null when it was dropped';
+COMMENT ON COLUMN chatrel.relay.database_id IS 'its oid';
+COMMENT ON COLUMN chatrel.relay.worker_pid IS 'process id of the worker; null while there is none';
+COMMENT ON COLUMN chatrel.relay.queued IS 'events queued so far';
+COMMENT ON COLUMN chatrel.relay.delivered IS 'of these, events delivered';
+COMMENT ON COLUMN chatrel.relay.batches IS 'transactions that delivered them';
+COMMENT ON COLUMN chatrel.relay.bytes_waiting IS 'memory that waiting events take';
+COMMENT ON COLUMN chatrel.relay.oldest_waiting IS 'when the first waiting event was queued; null when none is waiting';
+COMMENT ON COLUMN chatrel.relay.fallbacks_off IS 'transactions that used NOTIFY themselves because chatrel.relay was off';
+COMMENT ON COLUMN chatrel.relay.fallbacks_no_slot IS 'because other databases had all queues; counted in one row, without a database, for all that had none';
+COMMENT ON COLUMN chatrel.relay.fallbacks_no_worker IS 'because the worker was not running, or not yet';
+COMMENT ON COLUMN chatrel.relay.fallbacks_no_room IS 'because the queue was full';
+
 ---------------------------------------------------------------------------
 -- what a role may read
 ---------------------------------------------------------------------------
@@ -310,6 +335,12 @@ COMMENT ON POLICY groups_messages_read ON chatrel.groups_messages IS 'a member s
 -- SELECT is of use to roles that have USAGE on the schema, and under the policies only.
 GRANT SELECT ON chatrel.users, chatrel.groups, chatrel.groups_members, chatrel.groups_messages,
 	chatrel.my_memberships TO PUBLIC;
+
+-- The relay's view is for monitoring.
+REVOKE ALL ON FUNCTION chatrel.relay_status() FROM PUBLIC;
+GRANT USAGE ON SCHEMA chatrel TO pg_monitor;
+GRANT EXECUTE ON FUNCTION chatrel.relay_status() TO pg_monitor;
+GRANT SELECT ON chatrel.relay TO pg_monitor;
 
 -- They act on every user, hear every group, or write chatrel.users: granted by name.
 REVOKE ALL ON FUNCTION

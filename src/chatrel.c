@@ -4,7 +4,8 @@
  *
  * What chatrel does is in the files named after its domains: identity and link
  * (who is calling, and whose users they are), groups, messages; events and
- * channels carry what happened to whom it concerns.  They stand on plans (SQL
+ * channels say what happened and who may hear it, notify and relay deliver it,
+ * through the queue.  They stand on plans (SQL
  * through SPI), check (guards and errors), and guc (parameters).
  */
 #include "postgres.h"
@@ -15,6 +16,7 @@
 #include "channels.h"
 #include "events.h"
 #include "guc.h"
+#include "relay.h"
 
 PG_MODULE_MAGIC_EXT(.name = "chatrel", .version = CHATREL_VERSION);
 
@@ -26,4 +28,5 @@ _PG_init(void)
 	guc_init();
 	events_init();
 	channels_init();
+	relay_init();
 }

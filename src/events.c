@@ -21,6 +21,7 @@
 
 #include "events.h"
 #include "notify.h"
+#include "relay.h"
 
 /*
  * Where the events of a running subtransaction begin.  Events arise in order,
@@ -179,16 +180,20 @@ event_owe(EventTarget target, int64 id, bool to_all, StringInfo event)
 void
 event_owe_channel(const pg_uuid_t *channel, bool to_all, StringInfo event)
 {
-	events_add(EVENT_CHANNEL, to_all, event)->channel = *channel;
+	Event	   *owed = events_add(EVENT_CHANNEL, to_all, event);
+
+	owed->channel = *channel;
+	owed->has_channel = true;
 }
 
 /* ---------- ends of transactions ---------- */
 
+/* The relay takes the events, or they go out with this very transaction. */
 static void
 events_hand_over(void)
 {
-	if (nevents > 0)
-		notify_events(events, nevents, events_owner);
+	if (nevents > 0 && !relay_accept(events, nevents))
+		notify_own_events(events, nevents, events_owner);
 }
 
 static void
@@ -208,6 +213,7 @@ events_xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
+			relay_end_of_transaction(event == XACT_EVENT_COMMIT);
 			events_forget();
 			break;
 		default:

@@ -25,6 +25,7 @@ typedef struct Event
 	EventTarget target;
 	bool		to_all;			/* for gateways too, by listen_all() */
 	int64		id;				/* of the group or user */
+	bool		has_channel;	/* not where nobody has ever listened */
 	pg_uuid_t	channel;		/* given, or looked up for delivery */
 	char	   *payload;
 } Event;

@@ -10,6 +10,7 @@
 
 #include <limits.h>
 
+#include "miscadmin.h"
 #include "utils/guc.h"
 
 #include "compat.h"
@@ -27,6 +28,10 @@
 int64		guc_user_id = 0;
 int			guc_max_name_length = 256;
 int			guc_max_message_length = 512;
+bool		guc_relay = true;
+int			guc_relay_queue_size = 4096;
+int			guc_relay_databases = 8;
+int			guc_relay_idle_timeout = 1000;
 
 static char *user_id_string = NULL;
 
@@ -97,6 +102,46 @@ guc_init(void)
 							PGC_SUSET,
 							0,
 							NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("chatrel.relay",
+							 "Delivers events by a background worker after the commit.",
+							 "Needs chatrel in shared_preload_libraries.",
+							 &guc_relay,
+							 true,
+							 PGC_SIGHUP,
+							 0,
+							 NULL, NULL, NULL);
+
+	DefineCustomIntVariable("chatrel.relay_idle_timeout",
+							"How long the relay's worker waits for an event before it leaves.",
+							"DROP DATABASE waits 5 seconds for it.",
+							&guc_relay_idle_timeout,
+							1000, 100, 4000,
+							PGC_SIGHUP,
+							GUC_UNIT_MS,
+							NULL, NULL, NULL);
+
+	/* What shared memory is made of is known only where it can be asked for. */
+	if (process_shared_preload_libraries_in_progress)
+	{
+		DefineCustomIntVariable("chatrel.relay_queue_size",
+								"The memory for events that wait for the relay, for each database.",
+								NULL,
+								&guc_relay_queue_size,
+								4096, 64, 1024 * 1024,
+								PGC_POSTMASTER,
+								GUC_UNIT_KB,
+								NULL, NULL, NULL);
+
+		DefineCustomIntVariable("chatrel.relay_databases",
+								"How many databases can have a relay at the same time.",
+								NULL,
+								&guc_relay_databases,
+								8, 1, 1024,
+								PGC_POSTMASTER,
+								0,
+								NULL, NULL, NULL);
+	}
 
 	MarkGUCPrefixReserved("chatrel");
 }

@@ -15,6 +15,12 @@ extern int64 guc_user_id;
 extern int	guc_max_name_length;
 extern int	guc_max_message_length;
 
+/* the relay */
+extern bool guc_relay;
+extern int	guc_relay_queue_size;	/* kB, for each database */
+extern int	guc_relay_databases;
+extern int	guc_relay_idle_timeout; /* ms */
+
 extern void guc_init(void);
 
 #endif							/* CHATREL_GUC_H */

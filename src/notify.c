@@ -1,18 +1,36 @@
 /*
  * notify.c
- *	  Delivery of events by NOTIFY, in the transaction that owes them.
+ *	  Delivery of events by NOTIFY.
  *
- * Called when the transaction is about to commit.  The channels are locked now,
- * and only until it has committed, in one order for everybody.
+ * A transaction that is about to commit, and NOTIFYs its own events, locks their
+ * channels now, and until it has committed, in one order for everybody: what it
+ * sends must not reach a member whose removal commits first.
+ *
+ * Events of transactions that have committed need no such lock: whichever
+ * channel is found in use, they were sent before it was replaced.
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "commands/async.h"
 #include "miscadmin.h"
 
 #include "channels.h"
 #include "notify.h"
 #include "plans.h"
+#include "relay.h"
+
+static SqlPlan channels_of_groups = {
+	"SELECT group_id, channel FROM chatrel.groups_channels"
+	" WHERE group_id" EQ "ANY ($1) ORDER BY group_id",
+	SPI_OK_SELECT, 1, {INT8ARRAYOID}
+};
+
+static SqlPlan channels_of_users = {
+	"SELECT user_id, channel FROM chatrel.users_channels"
+	" WHERE user_id" EQ "ANY ($1) ORDER BY user_id",
+	SPI_OK_SELECT, 1, {INT8ARRAYOID}
+};
 
 static int
 compare_targets(const void *a, const void *b)
@@ -27,9 +45,8 @@ compare_targets(const void *a, const void *b)
 	return 0;
 }
 
-/* Looks up the channel of each group and user, once. */
-static void
-find_channels(Event *events, int nevents)
+static Event **
+sort_by_target(Event *events, int nevents)
 {
 	Event	  **sorted = MemoryContextAllocHuge(CurrentMemoryContext,
 												(Size) nevents * sizeof(Event *));
@@ -37,22 +54,85 @@ find_channels(Event *events, int nevents)
 	for (int i = 0; i < nevents; i++)
 		sorted[i] = &events[i];
 	qsort(sorted, nevents, sizeof(Event *), compare_targets);
+	return sorted;
+}
 
-	for (int i = 0; i < nevents; i++)
+static void
+set_channel(Event *event, const pg_uuid_t *channel)
+{
+	event->channel = *channel;
+	event->has_channel = true;
+}
+
+/* Locks the channel of each group and user, making those that do not exist. */
+static void
+lock_channels(Event *events, int nevents)
+{
+	Event	  **sorted = sort_by_target(events, nevents);
+	pg_uuid_t	channel;
+
+	/* Events that were given their channel come last. */
+	for (int i = 0; i < nevents && sorted[i]->target != EVENT_CHANNEL; i++)
 	{
-		Event	   *event = sorted[i];
-
 		CHECK_FOR_INTERRUPTS();
-		if (event->target == EVENT_CHANNEL)
-			break;				/* these come last, and have theirs */
-		if (i > 0 && compare_targets(&sorted[i - 1], &sorted[i]) == 0)
-			event->channel = sorted[i - 1]->channel;
-		else if (event->target == EVENT_GROUP)
-			group_channel(event->id, &event->channel);
-		else
-			user_channel(event->id, &event->channel);
+		if (i == 0 || compare_targets(&sorted[i - 1], &sorted[i]) != 0)
+		{
+			if (sorted[i]->target == EVENT_GROUP)
+				group_channel(sorted[i]->id, &channel);
+			else
+				user_channel(sorted[i]->id, &channel);
+		}
+		set_channel(sorted[i], &channel);
 	}
 	pfree(sorted);
+}
+
+/* Looks up the channels of events that have one target and are sorted by id. */
+static void
+look_up_channels(SqlPlan *plan, Event **sorted, int nevents)
+{
+	Datum	   *ids = palloc_array(Datum, Max(nevents, 1));
+	int			nids = 0;
+	Datum		values[1];
+	uint64		nrows;
+	uint64		row = 0;
+
+	for (int i = 0; i < nevents; i++)
+		if (i == 0 || sorted[i]->id != sorted[i - 1]->id)
+			ids[nids++] = Int64GetDatum(sorted[i]->id);
+	if (nids == 0)
+		return;
+
+	values[0] = PointerGetDatum(construct_array(ids, nids, INT8OID, 8,
+												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	nrows = plan_run(plan, PLAN_LATEST, values, NULL);
+	for (int i = 0; i < nevents; i++)
+	{
+		while (row < nrows && plan_int64(row, 1) < sorted[i]->id)
+			row++;
+		if (row < nrows && plan_int64(row, 1) == sorted[i]->id)
+		{
+			pg_uuid_t	channel = plan_uuid(row, 2);
+
+			set_channel(sorted[i], &channel);
+		}
+	}
+}
+
+/* Between owner_begin() and owner_end(). */
+void
+find_committed_channels(Event *events, int nevents)
+{
+	Event	  **sorted = sort_by_target(events, nevents);
+	int			ngroups = 0;
+	int			nusers = 0;
+
+	while (ngroups < nevents && sorted[ngroups]->target == EVENT_GROUP)
+		ngroups++;
+	while (ngroups + nusers < nevents && sorted[ngroups + nusers]->target == EVENT_USER)
+		nusers++;
+	look_up_channels(&channels_of_groups, sorted, ngroups);
+	look_up_channels(&channels_of_users, sorted + ngroups, nusers);
 }
 
 static void
@@ -64,22 +144,30 @@ notify(const pg_uuid_t *channel, const char *payload)
 	Async_Notify(name, payload);
 }
 
+/* NOTIFYs events whose channels are known; between owner_begin() and owner_end(). */
 void
-notify_events(Event *events, int nevents, Oid owner)
+notify_events(const Event *events, int nevents)
 {
-	OwnerScope	scope;
 	pg_uuid_t	all;
-	bool		all_exists;
-
-	owner_begin_as(&scope, owner);
-	find_channels(events, nevents);
-	all_exists = all_channel(&all);
-	owner_end(&scope);
+	bool		all_exists = all_channel(&all);
 
 	for (int i = 0; i < nevents; i++)
 	{
-		notify(&events[i].channel, events[i].payload);
+		if (events[i].has_channel)
+			notify(&events[i].channel, events[i].payload);
 		if (events[i].to_all && all_exists)
 			notify(&all, events[i].payload);
 	}
+}
+
+void
+notify_own_events(Event *events, int nevents, Oid owner)
+{
+	OwnerScope	scope;
+
+	owner_begin_as(&scope, owner);
+	lock_channels(events, nevents);
+	relay_deliver_queued();
+	notify_events(events, nevents);
+	owner_end(&scope);
 }

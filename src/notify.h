@@ -1,12 +1,17 @@
 /*
  * notify.h
- *	  Delivery of events by NOTIFY, in the transaction that owes them.
+ *	  Delivery of events by NOTIFY.
  */
 #ifndef CHATREL_NOTIFY_H
 #define CHATREL_NOTIFY_H
 
 #include "events.h"
 
-extern void notify_events(Event *events, int nevents, Oid owner);
+/* The events of this transaction, which is about to commit. */
+extern void notify_own_events(Event *events, int nevents, Oid owner);
+
+/* Those of others, which have committed: first the one, then the other. */
+extern void find_committed_channels(Event *events, int nevents);
+extern void notify_events(const Event *events, int nevents);
 
 #endif							/* CHATREL_NOTIFY_H */

@@ -1,0 +1,69 @@
+/*
+ * queue.h
+ *	  The relay's queues in shared memory.
+ */
+#ifndef CHATREL_QUEUE_H
+#define CHATREL_QUEUE_H
+
+#include "storage/latch.h"
+#include "utils/timestamp.h"
+
+#include "events.h"
+
+/* What a queue says to a transaction that has events to deliver. */
+typedef enum QueueVerdict
+{
+	QUEUE_ACCEPTS,				/* space is reserved */
+	QUEUE_OFF,					/* the relay is switched off */
+	QUEUE_NO_SLOT,				/* other databases have all the queues */
+	QUEUE_NO_WORKER,			/* the worker is not there, or not yet */
+	QUEUE_NO_ROOM				/* the worker does not keep up */
+} QueueVerdict;
+
+#define QUEUE_VERDICTS	(QUEUE_NO_ROOM + 1)
+
+/* What the view shows of one database's queue. */
+typedef struct QueueStatus
+{
+	Oid			database;
+	int			worker_pid;		/* or 0 */
+	uint64		queued;			/* events, ever */
+	uint64		delivered;
+	uint64		batches;
+	uint64		bytes_waiting;
+	uint64		fallbacks[QUEUE_VERDICTS];	/* transactions, by reason */
+	TimestampTz oldest;			/* when the first waiting event was queued */
+} QueueStatus;
+
+extern void queue_init(void);
+extern bool queue_exists(void);
+
+/* The sending side. */
+extern QueueVerdict queue_reserve(Size size);
+extern void queue_append(char *records, Size size, int nevents);
+extern void queue_release(Size size);
+extern void queue_count_fallback(QueueVerdict reason);
+
+/* The delivering side: only who holds the lock of NOTIFY consumes. */
+extern bool queue_is_empty(void);
+extern Size queue_copy(char **records, uint64 *position);
+extern uint64 queue_position(void);
+extern void queue_consume(Size size, int nevents);
+
+/* Records: events in a row, as they lie in the queue. */
+extern char *queue_pack(const Event *events, int nevents, Size *size);
+extern Event *queue_unpack(char *records, Size size, int *nevents);
+
+/* The worker. */
+extern bool queue_claim_start(int *slot);
+extern void queue_start_failed(void);
+extern Oid	queue_worker_database(int slot);
+extern bool queue_worker_attach(void);
+extern bool queue_worker_leave(bool must, bool *work_left);
+
+/* The view. */
+extern int	queue_slots(void);
+extern bool queue_status(int slot, QueueStatus *status);
+extern bool queue_status_without_slot(QueueStatus *status);
+
+#endif							/* CHATREL_QUEUE_H */
