@@ -15,6 +15,7 @@ OBJS = \
 	src/channels.o \
 	src/chatrel.o \
 	src/check.o \
+	src/cursor.o \
 	src/events.o \
 	src/groups.o \
 	src/guc.o \
@@ -24,7 +25,8 @@ OBJS = \
 	src/notify.o \
 	src/plans.o \
 	src/queue.o \
-	src/relay.o
+	src/relay.o \
+	src/sync.o
 DATA = $(patsubst $(here)%,%,$(wildcard $(here)sql/chatrel--*.sql))
 PG_CPPFLAGS = -DCHATREL_VERSION='"$(EXTVERSION)"'
 

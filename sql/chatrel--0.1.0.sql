@@ -176,6 +176,10 @@ CREATE TABLE chatrel.groups_messages (
 	PRIMARY KEY (group_id, id)
 );
 
+-- For catching up with transactions that committed late.
+CREATE INDEX groups_messages_xid_idx ON chatrel.groups_messages (xid);
+
+COMMENT ON INDEX chatrel.groups_messages_xid_idx IS 'the messages of a transaction';
 COMMENT ON TABLE chatrel.groups_messages IS 'the messages of all groups; a role sees those of its user''s groups';
 COMMENT ON COLUMN chatrel.groups_messages.id IS 'the order of sending; ids of concurrent transactions may become visible out of order';
 COMMENT ON COLUMN chatrel.groups_messages.datetime IS 'when it was sent, as the sender or the server says';
@@ -209,7 +213,7 @@ CREATE FUNCTION chatrel.get_group_with_chat_history(group_id bigint, before_id b
 	AS 'MODULE_PATHNAME', 'chatrel_get_group_with_chat_history'
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER;
 COMMENT ON FUNCTION chatrel.get_group_with_chat_history(bigint, bigint, integer, bigint) IS
-	'a group of the user''s with its last messages, oldest first: {"id", "name", "members", "messages"}';
+	'a group of the user''s with its last messages, oldest first, and where sync() goes on: {"id", "name", "members", "messages", "cursor"}';
 
 ---------------------------------------------------------------------------
 -- realtime
@@ -267,6 +271,12 @@ CREATE FUNCTION chatrel.unlisten() RETURNS SETOF text
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER;
 COMMENT ON FUNCTION chatrel.unlisten() IS
 	'makes the session stop listening to chatrel''s channels, and returns their names';
+
+CREATE FUNCTION chatrel.sync(cursor text DEFAULT NULL, group_id bigint DEFAULT NULL, message_limit integer DEFAULT 100, wait interval DEFAULT NULL, as_user bigint DEFAULT NULL) RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'chatrel_sync'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER;
+COMMENT ON FUNCTION chatrel.sync(text, bigint, integer, interval, bigint) IS
+	'the messages of the user''s groups (or one group) that the cursor has not seen, and the next cursor: {"messages", "cursor", "more"}; waits for the first up to wait';
 
 CREATE FUNCTION chatrel.relay_status(OUT database_id oid, OUT worker_pid integer,
 		OUT queued bigint, OUT delivered bigint, OUT batches bigint, OUT bytes_waiting bigint,

@@ -7,6 +7,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 
 #include "check.h"
@@ -16,6 +17,7 @@
 #include "identity.h"
 #include "json.h"
 #include "plans.h"
+#include "sync.h"
 
 /*
  * Adds a message of a member, and nothing for anybody else.  The membership is
@@ -45,10 +47,11 @@ static SqlPlan history_document = {
 						 " FROM (SELECT t.id, t.datetime, t.group_id, t.sender_id, t.message"
 						 " FROM chatrel.groups_messages t"
 						 " WHERE t.group_id" EQ "$1 AND t.id" LT "$2"
-						 " ORDER BY t.id DESC LIMIT $3) page), '[]'::pg_catalog.jsonb)")
+						 " ORDER BY t.id DESC LIMIT $3) page), '[]'::pg_catalog.jsonb),"
+						 " 'cursor', $4")
 	" FROM chatrel.groups g"
 	" WHERE g.id" EQ "$1",
-	SPI_OK_SELECT, 3, {INT8OID, INT8OID, INT8OID}
+	SPI_OK_SELECT, 4, {INT8OID, INT8OID, INT8OID, TEXTOID}
 };
 
 PG_FUNCTION_INFO_V1(chatrel_send_group_message);
@@ -98,6 +101,7 @@ chatrel_send_group_message(PG_FUNCTION_ARGS)
 	OwnerScope	scope;
 	Datum		result;
 
+	PreventCommandIfReadOnly("chatrel.send_group_message()");
 	owner_begin(&scope, fcinfo);
 
 	/*
@@ -146,7 +150,7 @@ chatrel_group_messages(PG_FUNCTION_ARGS)
 Datum
 chatrel_get_group_with_chat_history(PG_FUNCTION_ARGS)
 {
-	Datum		values[3];
+	Datum		values[4];
 	int64		user_id;
 	OwnerScope	scope;
 	Datum		result;
@@ -156,6 +160,7 @@ chatrel_get_group_with_chat_history(PG_FUNCTION_ARGS)
 
 	owner_begin(&scope, fcinfo);
 	require_reader(user_id, DatumGetInt64(values[0]));
+	values[3] = CStringGetTextDatum(cursor_text(cursor_of_now(user_id, DatumGetInt64(values[0]))));
 	if (plan_run(&history_document, PLAN_READ, values, NULL) == 0)
 		error_group_not_found(DatumGetInt64(values[0]));
 	result = plan_copy_value(0, 1);

@@ -135,8 +135,9 @@ plan_fill(SqlPlan *plan, ReturnSetInfo *rsinfo, Datum *values, const char *nulls
 
 /* ---------- the last result: rows from 0, columns from 1, nothing null ---------- */
 
-static Datum
-plan_value(uint64 row, int column)
+/* Any value; gone with owner_end(), as all but plan_copy_value()'s. */
+Datum
+plan_datum(uint64 row, int column)
 {
 	bool		isnull;
 	Datum		value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
@@ -149,20 +150,19 @@ plan_value(uint64 row, int column)
 int64
 plan_int64(uint64 row, int column)
 {
-	return DatumGetInt64(plan_value(row, column));
+	return DatumGetInt64(plan_datum(row, column));
 }
 
 pg_uuid_t
 plan_uuid(uint64 row, int column)
 {
-	return *DatumGetUUIDP(plan_value(row, column));
+	return *DatumGetUUIDP(plan_datum(row, column));
 }
 
-/* A text; gone with owner_end(). */
 char *
 plan_cstring(uint64 row, int column)
 {
-	return TextDatumGetCString(plan_value(row, column));
+	return TextDatumGetCString(plan_datum(row, column));
 }
 
 /* Any value, copied to where it outlives owner_end(). */
@@ -171,7 +171,7 @@ plan_copy_value(uint64 row, int column)
 {
 	Form_pg_attribute attr = TupleDescAttr(SPI_tuptable->tupdesc, column - 1);
 
-	return SPI_datumTransfer(plan_value(row, column), attr->attbyval, attr->attlen);
+	return SPI_datumTransfer(plan_datum(row, column), attr->attbyval, attr->attlen);
 }
 
 /* A row as the composite type that the function returns, which has its columns. */

@@ -10,7 +10,7 @@
 #include "nodes/execnodes.h"
 #include "utils/uuid.h"
 
-#define PLAN_MAX_ARGS	6
+#define PLAN_MAX_ARGS	8
 
 /*
  * One SQL text.  Every name in it is qualified, and so is every operator (EQ
@@ -26,8 +26,10 @@ typedef struct SqlPlan
 } SqlPlan;
 
 #define EQ " OPERATOR(pg_catalog.=) "
-#define NE " OPERATOR(pg_catalog.<>) "
 #define LT " OPERATOR(pg_catalog.<) "
+#define LE " OPERATOR(pg_catalog.<=) "
+#define GT " OPERATOR(pg_catalog.>) "
+#define GE " OPERATOR(pg_catalog.>=) "
 
 /* What owner_begin() found and owner_end() puts back. */
 typedef struct OwnerScope
@@ -51,6 +53,7 @@ extern void owner_end(const OwnerScope *scope);
 extern uint64 plan_run(SqlPlan *plan, PlanAccess access, Datum *values, const char *nulls);
 extern uint64 plan_fill(SqlPlan *plan, ReturnSetInfo *rsinfo, Datum *values, const char *nulls);
 
+extern Datum plan_datum(uint64 row, int column);
 extern int64 plan_int64(uint64 row, int column);
 extern char *plan_cstring(uint64 row, int column);
 extern pg_uuid_t plan_uuid(uint64 row, int column);

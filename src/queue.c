@@ -12,7 +12,10 @@
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
 #include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/condition_variable.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/proc.h"
@@ -45,6 +48,9 @@ typedef enum WorkerState
 
 typedef struct Slot
 {
+	/* Sessions that wait for a transaction with events.  Never cleared. */
+	ConditionVariable news;
+
 	Oid			database;		/* InvalidOid if the slot was never used */
 	WorkerState state;
 	TimestampTz asked_at;		/* when the worker was asked for */
@@ -128,6 +134,8 @@ queue_shmem_startup(void)
 		memset(queue, 0, shared_size());
 		queue->nslots = guc_relay_databases;
 		queue->ring_size = ring_size();
+		for (int i = 0; i < queue->nslots; i++)
+			ConditionVariableInit(&queue->slots[i].news);
 	}
 	rings = (char *) queue + shared_size();
 	locks = GetNamedLWLockTranche(TRANCHE_NAME);
@@ -169,7 +177,7 @@ find_slot(bool take)
 		LWLockAcquire(SLOT_LOCK(slot), LW_EXCLUSIVE);
 		if (slot->state == WORKER_NONE && slot->head == slot->tail && slot->reserved == 0)
 		{
-			memset(slot, 0, sizeof(Slot));
+			memset(&slot->database, 0, sizeof(Slot) - offsetof(Slot, database));
 			slot->database = MyDatabaseId;
 			taken = true;
 		}
@@ -309,6 +317,45 @@ queue_count_fallback(QueueVerdict reason)
 		queue->no_slot++;
 		LWLockRelease(ASSIGN_LOCK);
 	}
+}
+
+/* ---------- who waits for news ---------- */
+
+/* Tells those who wait that a transaction with events has committed; cannot fail. */
+void
+queue_wake_waiters(void)
+{
+	if (!lock_slot(false))
+		return;
+	unlock_slot();
+	ConditionVariableBroadcast(&my_slot->news);
+}
+
+/* Announces a sleep: from now on no news is missed. */
+void
+queue_prepare_to_sleep(void)
+{
+	if (!lock_slot(true))
+		return;
+	unlock_slot();
+	ConditionVariablePrepareToSleep(&my_slot->news);
+}
+
+/* Sleeps until there may be news.  False, at once, where nobody would tell. */
+bool
+queue_sleep(long timeout)
+{
+	if (RecoveryInProgress() || !lock_slot(true))
+		return false;
+	unlock_slot();
+	(void) ConditionVariableTimedSleep(&my_slot->news, Max(timeout, 1), PG_WAIT_EXTENSION);
+	return true;
+}
+
+void
+queue_cancel_sleep(void)
+{
+	(void) ConditionVariableCancelSleep();
 }
 
 /* ---------- the delivering side ---------- */

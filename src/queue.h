@@ -44,6 +44,12 @@ extern void queue_append(char *records, Size size, int nevents);
 extern void queue_release(Size size);
 extern void queue_count_fallback(QueueVerdict reason);
 
+/* Sessions that wait for transactions with events. */
+extern void queue_wake_waiters(void);
+extern void queue_prepare_to_sleep(void);
+extern bool queue_sleep(long timeout);
+extern void queue_cancel_sleep(void);
+
 /* The delivering side: only who holds the lock of NOTIFY consumes. */
 extern bool queue_is_empty(void);
 extern Size queue_copy(char **records, uint64 *position);

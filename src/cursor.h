@@ -1,0 +1,36 @@
+/*
+ * cursor.h
+ *	  What a client has seen of its groups' messages.
+ */
+#ifndef CHATREL_CURSOR_H
+#define CHATREL_CURSOR_H
+
+#include "utils/snapshot.h"
+
+/* Transactions lo to hi - 1: unseen are their messages with an id above seen. */
+typedef struct CursorRange
+{
+	uint64		lo;
+	uint64		hi;
+	int64		seen;
+} CursorRange;
+
+/*
+ * Unseen are the messages with an id above high, and those that a range says.
+ */
+typedef struct Cursor
+{
+	int64		user_id;
+	int64		group_id;		/* or 0: all of the user's groups */
+	int64		high;
+	int			nranges;
+	CursorRange *ranges;		/* in the order of lo, disjoint */
+} Cursor;
+
+extern Cursor *cursor_parse(const char *text, int64 user_id, int64 group_id);
+extern char *cursor_text(const Cursor *cursor);
+extern Cursor *cursor_start(int64 user_id, int64 group_id);
+extern void cursor_advance(Cursor *cursor, Snapshot snapshot, int64 high);
+extern void cursor_advance_within(Cursor *cursor, Snapshot snapshot, int64 last);
+
+#endif							/* CHATREL_CURSOR_H */
