@@ -43,17 +43,18 @@ static SqlPlan group_exists = {
 static SqlPlan group_create = {
 	"INSERT INTO chatrel.groups (name, creator_id)"
 	" SELECT $1, u.id FROM chatrel.users u"
-	" WHERE u.id" EQ "$2 AND u.deleted_at IS NULL FOR KEY SHARE"
+	" WHERE u.id" EQ "$2 AND u.deleted_at IS NULL FOR SHARE"
 	" ON CONFLICT (name) DO NOTHING"
 	" RETURNING id, name, creator_id, created_at",
 	SPI_OK_INSERT_RETURNING, 2, {TEXTOID, INT8OID}
 };
 
-/* The lock on the user waits for a delete_user(), and then finds it deleted. */
+/* The lock on the user waits for a delete_user(), and then finds it deleted, or keeps it off. */
 static SqlPlan member_add = {
 	"INSERT INTO chatrel.groups_members AS m (group_id, user_id)"
 	" SELECT g.id, u.id FROM chatrel.groups g, chatrel.users u"
-	" WHERE g.id" EQ "$1 AND u.id" EQ "$2 AND u.deleted_at IS NULL FOR KEY SHARE"
+	" WHERE g.id" EQ "$1 AND u.id" EQ "$2 AND u.deleted_at IS NULL"
+	" FOR SHARE OF u FOR KEY SHARE OF g"
 	" ON CONFLICT (group_id, user_id) DO NOTHING"
 	" RETURNING (SELECT u.username FROM chatrel.users u WHERE u.id" EQ "m.user_id)",
 	SPI_OK_INSERT_RETURNING, 2, {INT8OID, INT8OID}

@@ -27,7 +27,7 @@
 #include "plans.h"
 
 static SqlPlan user_of_role = {
-	"SELECT id FROM chatrel.users WHERE role_name" EQ "$1",
+	"SELECT id FROM chatrel.users WHERE role_name" EQ "$1 AND deleted_at IS NULL",
 	SPI_OK_SELECT, 1, {NAMEOID}
 };
 
@@ -43,16 +43,14 @@ static SqlPlan user_create = {
 	SPI_OK_INSERT_RETURNING, 2, {TEXTOID, NAMEOID}
 };
 
-/* Against this lock stands the one that every reference to the user takes. */
-static SqlPlan user_lock = {
-	"SELECT FROM chatrel.users"
-	" WHERE id" EQ "$1 AND deleted_at IS NULL FOR UPDATE",
-	SPI_OK_SELECT, 1, {INT8OID}
-};
-
+/*
+ * The lock of this update excludes the FOR SHARE of those who make the user a
+ * member of something, but not the FOR KEY SHARE of a foreign key: a send that
+ * holds its membership can go on, and the removal of that membership waits.
+ */
 static SqlPlan user_mark_deleted = {
-	"UPDATE chatrel.users SET deleted_at = pg_catalog.now(), role_name = NULL"
-	" WHERE id" EQ "$1",
+	"UPDATE chatrel.users SET deleted_at = pg_catalog.now()"
+	" WHERE id" EQ "$1 AND deleted_at IS NULL",
 	SPI_OK_UPDATE, 1, {INT8OID}
 };
 
@@ -189,9 +187,8 @@ remove_user(int64 user_id)
 {
 	Datum		values[] = {Int64GetDatum(user_id)};
 
-	if (plan_run(&user_lock, PLAN_WRITE, values, NULL) == 0)
+	if (plan_run(&user_mark_deleted, PLAN_WRITE, values, NULL) == 0)
 		return false;
-	plan_run(&user_mark_deleted, PLAN_WRITE, values, NULL);
 	leave_all_groups(user_id);
 	plan_run(&user_channel_drop, PLAN_WRITE, values, NULL);
 	return true;
