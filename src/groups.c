@@ -56,14 +56,14 @@ static SqlPlan member_add = {
 	" WHERE g.id" EQ "$1 AND u.id" EQ "$2 AND u.deleted_at IS NULL"
 	" FOR SHARE OF u FOR KEY SHARE OF g"
 	" ON CONFLICT (group_id, user_id) DO NOTHING"
-	" RETURNING (SELECT u.username FROM chatrel.users u WHERE u.id" EQ "m.user_id)",
+	" RETURNING m.id, (SELECT u.username FROM chatrel.users u WHERE u.id" EQ "m.user_id)",
 	SPI_OK_INSERT_RETURNING, 2, {INT8OID, INT8OID}
 };
 
 static SqlPlan member_remove = {
 	"DELETE FROM chatrel.groups_members m USING chatrel.users u"
 	" WHERE m.group_id" EQ "$1 AND m.user_id" EQ "$2 AND u.id" EQ "m.user_id"
-	" RETURNING m.group_id, u.username",
+	" RETURNING m.group_id, m.id, u.username",
 	SPI_OK_DELETE_RETURNING, 2, {INT8OID, INT8OID}
 };
 
@@ -72,8 +72,8 @@ static SqlPlan memberships_remove = {
 	"WITH gone AS ("
 	"DELETE FROM chatrel.groups_members m USING chatrel.users u"
 	" WHERE m.user_id" EQ "$1 AND u.id" EQ "m.user_id"
-	" RETURNING m.group_id, u.username)"
-	" SELECT group_id, username FROM gone ORDER BY group_id",
+	" RETURNING m.group_id, m.id, u.username)"
+	" SELECT group_id, id, username FROM gone ORDER BY group_id",
 	SPI_OK_SELECT, 1, {INT8OID}
 };
 
@@ -165,11 +165,13 @@ relisten_event(StringInfo event, int64 group_id)
 	event_close(event);
 }
 
+/* The id makes two joins, or two leaves, of one member two events. */
 static void
-member_event(StringInfo event, const char *kind, int64 group_id, int64 user_id,
-			 const char *username)
+member_event(StringInfo event, const char *kind, int64 member_id, int64 group_id,
+			 int64 user_id, const char *username)
 {
 	event_open(event, kind);
+	event_int64(event, "id", member_id);
 	event_int64(event, "group_id", group_id);
 	event_int64(event, "user_id", user_id);
 	event_string(event, "username", username);
@@ -188,7 +190,8 @@ join(int64 group_id, int64 user_id)
 
 	if (plan_run(&member_add, PLAN_WRITE, values, NULL) == 0)
 		return false;
-	member_event(&event, "member_joined", group_id, user_id, plan_cstring(0, 1));
+	member_event(&event, "member_joined", plan_int64(0, 1), group_id, user_id,
+				 plan_cstring(0, 2));
 	event_owe(EVENT_GROUP, group_id, true, &event);
 	relisten_event(&event, group_id);
 	event_owe(EVENT_USER, user_id, false, &event);
@@ -200,13 +203,13 @@ join(int64 group_id, int64 user_id)
  * member hears no more, and the old one a last word to the others.
  */
 static void
-left(int64 group_id, int64 user_id, const char *username)
+left(int64 member_id, int64 group_id, int64 user_id, const char *username)
 {
 	StringInfoData event;
 	pg_uuid_t	old_channel;
 
 	group_channel_replace(group_id, &old_channel);
-	member_event(&event, "member_left", group_id, user_id, username);
+	member_event(&event, "member_left", member_id, group_id, user_id, username);
 	event_owe_channel(&old_channel, true, &event);
 	relisten_event(&event, group_id);
 	event_owe_channel(&old_channel, false, &event);
@@ -216,18 +219,21 @@ void
 leave_all_groups(int64 user_id)
 {
 	Datum		values[] = {Int64GetDatum(user_id)};
-	uint64		ngroups = plan_run(&memberships_remove, PLAN_WRITE, values, NULL);
-	int64	   *groups = palloc_array(int64, Max(ngroups, 1));
-	char	   *username = ngroups > 0 ? plan_cstring(0, 2) : NULL;
+	uint64		n = plan_run(&memberships_remove, PLAN_WRITE, values, NULL);
+	int64	   *group_ids = palloc_array(int64, n + 1);
+	int64	   *member_ids = palloc_array(int64, n + 1);
+	char	   *username = n > 0 ? plan_cstring(0, 3) : NULL;
 
-	for (uint64 i = 0; i < ngroups; i++)
-		groups[i] = plan_int64(i, 1);
-	for (uint64 i = 0; i < ngroups; i++)
+	for (uint64 i = 0; i < n; i++)
+	{
+		group_ids[i] = plan_int64(i, 1);
+		member_ids[i] = plan_int64(i, 2);
+	}
+	for (uint64 i = 0; i < n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		left(groups[i], user_id, username);
+		left(member_ids[i], group_ids[i], user_id, username);
 	}
-	pfree(groups);
 }
 
 /* ---------- functions ---------- */
@@ -293,7 +299,7 @@ chatrel_leave_group(PG_FUNCTION_ARGS)
 	owner_begin(&scope, fcinfo);
 	changed = plan_run(&member_remove, PLAN_WRITE, values, NULL) > 0;
 	if (changed)
-		left(group_id, user_id, plan_cstring(0, 2));
+		left(plan_int64(0, 2), group_id, user_id, plan_cstring(0, 3));
 	else
 	{
 		require_group(group_id);
