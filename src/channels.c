@@ -20,11 +20,15 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/dependency.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/async.h"
+#include "commands/extension.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -41,8 +45,10 @@ static SqlPlan group_channel_get = {
 	SPI_OK_SELECT, 1, {INT8OID}
 };
 
+/* Nothing where the group is gone: it may have been deleted after it was sent to. */
 static SqlPlan group_channel_create = {
-	"INSERT INTO chatrel.groups_channels (group_id) VALUES ($1)"
+	"INSERT INTO chatrel.groups_channels (group_id)"
+	" SELECT id FROM chatrel.groups WHERE id" EQ "$1 FOR KEY SHARE"
 	" ON CONFLICT (group_id) DO NOTHING",
 	SPI_OK_INSERT, 1, {INT8OID}
 };
@@ -66,7 +72,8 @@ static SqlPlan user_channel_get = {
 };
 
 static SqlPlan user_channel_create = {
-	"INSERT INTO chatrel.users_channels (user_id) VALUES ($1)"
+	"INSERT INTO chatrel.users_channels (user_id)"
+	" SELECT id FROM chatrel.users WHERE id" EQ "$1 FOR KEY SHARE"
 	" ON CONFLICT (user_id) DO NOTHING",
 	SPI_OK_INSERT, 1, {INT8OID}
 };
@@ -148,39 +155,60 @@ channel_name(const pg_uuid_t *channel, char *name)
 	*p = '\0';
 }
 
+/*
+ * Is chatrel still installed, and will be until the end of the transaction?
+ * Delivery asks, as DROP EXTENSION may have come after the event, and another
+ * may have put something else in place of a table of chatrel's.
+ */
+bool
+channels_exist(void)
+{
+	RangeVar   *table = makeRangeVar("chatrel", "groups_channels", -1);
+	Oid			relid = RangeVarGetRelid(table, AccessShareLock, true);
+	Oid			extension = get_extension_oid("chatrel", true);
+
+	return OidIsValid(relid) && OidIsValid(extension) &&
+		getExtensionOfObject(RelationRelationId, relid) == extension;
+}
+
 /* ---------- the channel of a group, of a user, of everything ---------- */
 
-/* Gets a channel, and makes one where there is none yet. */
-static void
+/* Gets a channel, and makes one where there is none yet; false if its owner is gone. */
+static bool
 channel_get(SqlPlan *get, SqlPlan *create, int64 id, pg_uuid_t *channel)
 {
 	Datum		values[] = {Int64GetDatum(id)};
 
-	/* Another's that has just been made may be too young for the first look. */
-	while (plan_run(get, PLAN_LATEST, values, NULL) == 0)
+	if (plan_run(get, PLAN_LATEST, values, NULL) == 0)
+	{
 		plan_run(create, PLAN_LATEST, values, NULL);
+		if (plan_run(get, PLAN_LATEST, values, NULL) == 0)
+			return false;
+	}
 	*channel = plan_uuid(0, 1);
+	return true;
 }
 
-void
+bool
 group_channel(int64 group_id, pg_uuid_t *channel)
 {
-	channel_get(&group_channel_get, &group_channel_create, group_id, channel);
+	return channel_get(&group_channel_get, &group_channel_create, group_id, channel);
 }
 
-void
+bool
 user_channel(int64 user_id, pg_uuid_t *channel)
 {
-	channel_get(&user_channel_get, &user_channel_create, user_id, channel);
+	return channel_get(&user_channel_get, &user_channel_create, user_id, channel);
 }
 
-/* Gives a group a new channel, and returns the one it had. */
+/* Gives a group a new channel, and gets the one it had. */
 void
 group_channel_replace(int64 group_id, pg_uuid_t *old_channel)
 {
 	Datum		values[] = {Int64GetDatum(group_id)};
 
-	channel_get(&group_channel_lock, &group_channel_create, group_id, old_channel);
+	if (!channel_get(&group_channel_lock, &group_channel_create, group_id, old_channel))
+		error_group_not_found(group_id);
 	plan_run(&group_channel_renew, PLAN_LATEST, values, NULL);
 }
 
@@ -271,7 +299,8 @@ chatrel_listen(PG_FUNCTION_ARGS)
 
 	owner_begin(&scope, fcinfo);
 	require_user(user_id);
-	user_channel(user_id, &channel);
+	if (!user_channel(user_id, &channel))
+		error_user_not_found(user_id);
 	listen_put(rsinfo, 0, true, &channel);
 
 	plan_run(&channels_missing, PLAN_WRITE, values, NULL);
@@ -298,7 +327,8 @@ chatrel_listen_group(PG_FUNCTION_ARGS)
 
 	owner_begin(&scope, fcinfo);
 	require_member(user_id, group_id, MEMBER_READS);
-	group_channel(group_id, &channel);
+	if (!group_channel(group_id, &channel))
+		error_group_not_found(group_id);
 	owner_end(&scope);
 
 	PG_RETURN_TEXT_P(listen_to(&channel));

@@ -12,12 +12,15 @@
 
 extern void channel_name(const pg_uuid_t *channel, char *name);
 
+extern bool channels_exist(void);
+
 /*
  * Between owner_begin() and owner_end().  The first two get the channel that is
- * in use now, and lock it against being replaced until the transaction ends.
+ * in use now, and lock it against being replaced until the transaction ends;
+ * false if the group or user is gone.
  */
-extern void group_channel(int64 group_id, pg_uuid_t *channel);
-extern void user_channel(int64 user_id, pg_uuid_t *channel);
+extern bool group_channel(int64 group_id, pg_uuid_t *channel);
+extern bool user_channel(int64 user_id, pg_uuid_t *channel);
 extern void group_channel_replace(int64 group_id, pg_uuid_t *old_channel);
 extern bool all_channel(pg_uuid_t *channel);
 

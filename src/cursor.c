@@ -250,7 +250,7 @@ in_progress(Snapshot snapshot, int *nranges)
 
 	/* In recovery all are where subtransactions otherwise are. */
 	TransactionId *xip = snapshot->takenDuringRecovery ? snapshot->subxip : snapshot->xip;
-	int			xcnt = snapshot->takenDuringRecovery ? snapshot->subxcnt : snapshot->xcnt;
+	int			xcnt = snapshot->takenDuringRecovery ? snapshot->subxcnt : (int) snapshot->xcnt;
 	CursorRange *ranges = palloc_array(CursorRange, xcnt + 2);
 	uint64	   *xids = palloc_array(uint64, Max(xcnt, 1));
 	uint64		xmax = next - (TransactionId) ((TransactionId) next - snapshot->xmax);

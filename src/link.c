@@ -16,7 +16,6 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -48,6 +47,23 @@ static SqlPlan user_mirror = {
 	SPI_OK_INSERT, 2, {INT8OID, TEXTOID}
 };
 
+/* The same for many, and for whom nothing happened. */
+static SqlPlan users_mirror = {
+	"INSERT INTO chatrel.users AS u (id, username)"
+	" SELECT * FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) r (id, username)"
+	" ON CONFLICT (id) DO UPDATE SET username = EXCLUDED.username, deleted_at = NULL"
+	" WHERE u.deleted_at IS NOT NULL OR u.username" EQ "EXCLUDED.username",
+	SPI_OK_INSERT, 2, {INT8ARRAYOID, TEXTARRAYOID}
+};
+
+static SqlPlan user_conflict = {
+	"SELECT u.id"
+	" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) r (id, username)"
+	" JOIN chatrel.users u ON u.id" EQ "r.id AND NOT u.username" EQ "r.username"
+	" ORDER BY u.id LIMIT 1",
+	SPI_OK_SELECT, 2, {INT8ARRAYOID, TEXTARRAYOID}
+};
+
 static SqlPlan user_rename = {
 	"UPDATE chatrel.users SET username = $2"
 	" WHERE id" EQ "$1 AND deleted_at IS NULL",
@@ -59,6 +75,9 @@ static SqlPlan users_alive = {
 	SPI_OK_SELECT, 0
 };
 
+/* How many rows link_users() copies at a time. */
+#define COPY_ROWS	1000
+
 PG_FUNCTION_INFO_V1(chatrel_link_users);
 PG_FUNCTION_INFO_V1(chatrel_mirror_user);
 
@@ -67,7 +86,6 @@ typedef struct LinkColumns
 {
 	int			id;				/* attribute numbers */
 	int			username;
-	Oid			id_type;		/* below domains: int2, int4 or int8 */
 } LinkColumns;
 
 /* For functions that chatrel's own users are for. */
@@ -102,14 +120,15 @@ find_columns(LinkColumns *columns, Relation rel, const char *id_column,
 {
 	TupleDesc	tupdesc = RelationGetDescr(rel);
 	const char *table = RelationGetRelationName(rel);
+	Oid			id_type;
 	Oid			username_type;
 	char		category;
 	bool		preferred;
 
 	columns->id = find_column(tupdesc, table, id_column);
-	columns->id_type = getBaseType(SPI_gettypeid(tupdesc, columns->id));
-	if (columns->id_type != INT2OID && columns->id_type != INT4OID &&
-		columns->id_type != INT8OID)
+	id_type = getBaseType(SPI_gettypeid(tupdesc, columns->id));
+	if (id_type != INT2OID && id_type != INT4OID &&
+		id_type != INT8OID)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("column \"%s\" of table \"%s\" is of type %s, but a user id is an integer",
@@ -126,44 +145,54 @@ find_columns(LinkColumns *columns, Relation rel, const char *id_column,
 						username_column, table, format_type_be(username_type))));
 }
 
+/* An id as the output function of its integer type writes it. */
 static int64
-tuple_user_id(HeapTuple tuple, Relation rel, const LinkColumns *columns)
+check_user_id(const char *id, Relation rel, int attnum)
 {
-	bool		isnull;
-	Datum		value = SPI_getbinval(tuple, RelationGetDescr(rel), columns->id, &isnull);
-
-	if (isnull)
+	if (id == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_NOT_NULL_VIOLATION),
 				 errmsg("the id of a chatrel user must not be null"),
-				 errtablecol(rel, columns->id)));
-	switch (columns->id_type)
-	{
-		case INT2OID:
-			return DatumGetInt16(value);
-		case INT4OID:
-			return DatumGetInt32(value);
-		default:
-			return DatumGetInt64(value);
-	}
+				 errtablecol(rel, attnum)));
+	return pg_strtoint64(id);
 }
 
-static char *
-tuple_username(HeapTuple tuple, Relation rel, const LinkColumns *columns)
+static const char *
+check_username(const char *username, Relation rel, int attnum)
 {
-	char	   *username = SPI_getvalue(tuple, RelationGetDescr(rel), columns->username);
-
 	if (username == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_NOT_NULL_VIOLATION),
 				 errmsg("the name of a chatrel user must not be null"),
-				 errtablecol(rel, columns->username)));
+				 errtablecol(rel, attnum)));
 	check_text(username, strlen(username), "username", guc_max_name_length,
 			   "chatrel.max_name_length");
 	return username;
 }
 
+static int64
+tuple_user_id(HeapTuple tuple, Relation rel, const LinkColumns *columns)
+{
+	return check_user_id(SPI_getvalue(tuple, RelationGetDescr(rel), columns->id),
+						 rel, columns->id);
+}
+
+static const char *
+tuple_username(HeapTuple tuple, Relation rel, const LinkColumns *columns)
+{
+	return check_username(SPI_getvalue(tuple, RelationGetDescr(rel), columns->username),
+						  rel, columns->username);
+}
+
 /* ---------- the trigger ---------- */
+
+static void
+error_other_name(int64 user_id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNIQUE_VIOLATION),
+			 errmsg("user %lld already exists under another name", (long long) user_id)));
+}
 
 static void
 mirror_insert(int64 user_id, const char *username)
@@ -171,9 +200,7 @@ mirror_insert(int64 user_id, const char *username)
 	Datum		values[] = {Int64GetDatum(user_id), CStringGetTextDatum(username)};
 
 	if (plan_run(&user_mirror, PLAN_WRITE, values, NULL) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNIQUE_VIOLATION),
-				 errmsg("user %lld already exists under another name", (long long) user_id)));
+		error_other_name(user_id);
 }
 
 static void
@@ -183,7 +210,7 @@ mirror_update(TriggerData *trigdata, const LinkColumns *columns)
 	int64		old_id = tuple_user_id(trigdata->tg_trigtuple, rel, columns);
 	int64		new_id = tuple_user_id(trigdata->tg_newtuple, rel, columns);
 	char	   *old_name = SPI_getvalue(trigdata->tg_trigtuple, RelationGetDescr(rel), columns->username);
-	char	   *new_name = tuple_username(trigdata->tg_newtuple, rel, columns);
+	const char *new_name = tuple_username(trigdata->tg_newtuple, rel, columns);
 
 	if (old_id != new_id)
 		ereport(ERROR,
@@ -278,47 +305,97 @@ check_table(Relation rel)
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, table);
 }
 
-/* Runs a text made for the linked table, and returns how many rows it gave or wrote. */
-static uint64
-link_execute(int expected, const char *sql)
+/* The rows of one fetch, as arrays for a plan. */
+static void
+row_arrays(Relation rel, SPITupleTable *rows, uint64 nrows, const LinkColumns *columns,
+		   Datum *arrays)
 {
-	int			result = SPI_execute(sql, false, 0);
+	Datum	   *ids = palloc_array(Datum, nrows);
+	Datum	   *names = palloc_array(Datum, nrows);
 
-	if (result != expected)
-		elog(ERROR, "unexpected SPI result %s for %s", SPI_result_code_string(result), sql);
-	return SPI_processed;
+	for (uint64 i = 0; i < nrows; i++)
+	{
+		char	   *id = SPI_getvalue(rows->vals[i], rows->tupdesc, 1);
+		char	   *username = SPI_getvalue(rows->vals[i], rows->tupdesc, 2);
+
+		ids[i] = Int64GetDatum(check_user_id(id, rel, columns->id));
+		names[i] = CStringGetTextDatum(check_username(username, rel, columns->username));
+	}
+	arrays[0] = PointerGetDatum(construct_array(ids, nrows, INT8OID, 8,
+												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	arrays[1] = PointerGetDatum(construct_array(names, nrows, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
-/* Users that chatrel has already must be the ones of the table. */
 static void
-check_strangers(const char *table, const char *id, const char *username)
+mirror_rows(FunctionCallInfo fcinfo, Datum *arrays, uint64 nrows)
 {
-	if (link_execute(SPI_OK_SELECT,
-					 psprintf("SELECT u.id FROM chatrel.users u WHERE u.deleted_at IS NULL AND NOT EXISTS"
-							  " (SELECT FROM %s t WHERE t.%s::pg_catalog.int8" EQ "u.id"
-							  " AND t.%s::pg_catalog.text" EQ "u.username) LIMIT 1",
-							  table, id, username)) > 0)
+	OwnerScope	scope;
+
+	owner_begin(&scope, fcinfo);
+	if (plan_run(&users_mirror, PLAN_WRITE, arrays, NULL) < nrows)
+	{
+		plan_run(&user_conflict, PLAN_WRITE, arrays, NULL);
+		error_other_name(plan_int64(0, 1));
+	}
+	owner_end(&scope);
+}
+
+/*
+ * Copies the rows that are there, and returns how many.
+ *
+ * The table is read with the rights of its own owner: to plan a query may run
+ * code that the owner has put in an index, and that must not get ours.
+ */
+static uint64
+copy_users(FunctionCallInfo fcinfo, Relation rel, const char *query,
+		   const LinkColumns *columns)
+{
+	OwnerScope	scope;
+	Portal		portal;
+	uint64		total = 0;
+
+	owner_begin_as(&scope, rel->rd_rel->relowner);
+	restrict_operation();
+	portal = SPI_cursor_open_with_args(NULL, query, 0, NULL, NULL, NULL, true, 0);
+	for (;;)
+	{
+		Datum		arrays[2];
+
+		SPI_cursor_fetch(portal, true, COPY_ROWS);
+		if (SPI_processed == 0)
+			break;
+		total += SPI_processed;
+		row_arrays(rel, SPI_tuptable, SPI_processed, columns, arrays);
+		mirror_rows(fcinfo, arrays, SPI_processed);
+		SPI_freetuptable(SPI_tuptable);
+	}
+	SPI_cursor_close(portal);
+	owner_end(&scope);
+	return total;
+}
+
+/* Users that chatrel had before must be the ones of the table. */
+static void
+check_strangers(Relation rel, uint64 nusers)
+{
+	uint64		nalive = plan_run(&users_alive, PLAN_WRITE, NULL, NULL);
+
+	if (nalive > nusers)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("user %lld of chatrel is not in table %s under the same id and name",
-						(long long) plan_int64(0, 1), table),
+				 errmsg("chatrel has %llu users that table \"%s\" does not have",
+						(unsigned long long) (nalive - nusers), RelationGetRelationName(rel)),
 				 errhint("Delete chatrel's own users, or give the table the same ids and names.")));
 }
 
+/* Runs a command made for the linked table. */
 static void
-check_names(const char *table, const char *id, const char *username)
+link_execute(const char *sql)
 {
-	if (link_execute(SPI_OK_SELECT,
-					 psprintf("SELECT COALESCE(t.%s::pg_catalog.text, 'null') FROM %s t WHERE t.%s IS NULL"
-							  " OR t.%s IS NULL OR t.%s::pg_catalog.text" EQ "''"
-							  " OR pg_catalog.char_length(t.%s::pg_catalog.text) OPERATOR(pg_catalog.>) %d LIMIT 1",
-							  id, table, id, username, username, username,
-							  guc_max_name_length)) > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the row of table %s with id %s has no id, no name, or too long a name",
-						table, plan_cstring(0, 1)),
-				 errdetail("chatrel.max_name_length is %d.", guc_max_name_length)));
+	int			result = SPI_execute(sql, false, 0);
+
+	if (result != SPI_OK_UTILITY)
+		elog(ERROR, "unexpected SPI result %s for %s", SPI_result_code_string(result), sql);
 }
 
 static void
@@ -328,11 +405,9 @@ link_triggers(const char *table, const char *id_column, const char *username_col
 								quote_literal_cstr(id_column),
 								quote_literal_cstr(username_column));
 
-	link_execute(SPI_OK_UTILITY,
-				 psprintf("CREATE TRIGGER chatrel_mirror_user AFTER INSERT OR UPDATE OR DELETE"
+	link_execute(psprintf("CREATE TRIGGER chatrel_mirror_user AFTER INSERT OR UPDATE OR DELETE"
 						  " ON %s FOR EACH ROW %s", table, call));
-	link_execute(SPI_OK_UTILITY,
-				 psprintf("CREATE TRIGGER chatrel_mirror_truncate AFTER TRUNCATE"
+	link_execute(psprintf("CREATE TRIGGER chatrel_mirror_truncate AFTER TRUNCATE"
 						  " ON %s FOR EACH STATEMENT %s", table, call));
 }
 
@@ -345,8 +420,6 @@ chatrel_link_users(PG_FUNCTION_ARGS)
 	char	   *id_column;
 	char	   *username_column;
 	char	   *table;
-	const char *id;
-	const char *username;
 	uint64		nusers;
 
 	check_not_null(fcinfo, 0, "users_table");
@@ -354,8 +427,6 @@ chatrel_link_users(PG_FUNCTION_ARGS)
 	check_not_null(fcinfo, 2, "username_column");
 	id_column = NameStr(*PG_GETARG_NAME(1));
 	username_column = NameStr(*PG_GETARG_NAME(2));
-	id = quote_identifier(id_column);
-	username = quote_identifier(username_column);
 
 	/* As CREATE TRIGGER locks: nothing may change between the copy and the triggers. */
 	rel = relation_open(PG_GETARG_OID(0), ShareRowExclusiveLock);
@@ -366,13 +437,11 @@ chatrel_link_users(PG_FUNCTION_ARGS)
 
 	owner_begin(&scope, fcinfo);
 	check_not_linked();
-	check_names(table, id, username);
-	check_strangers(table, id, username);
-	nusers = link_execute(SPI_OK_INSERT,
-						  psprintf("INSERT INTO chatrel.users (id, username)"
-								   " SELECT t.%s::pg_catalog.int8, t.%s::pg_catalog.text FROM %s t"
-								   " ON CONFLICT (id) DO UPDATE SET username = EXCLUDED.username,"
-								   " deleted_at = NULL", id, username, table));
+	nusers = copy_users(fcinfo, rel,
+						psprintf("SELECT %s, %s FROM %s", quote_identifier(id_column),
+								 quote_identifier(username_column), table),
+						&columns);
+	check_strangers(rel, nusers);
 	link_triggers(table, id_column, username_column);
 	owner_end(&scope);
 

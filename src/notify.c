@@ -70,6 +70,7 @@ lock_channels(Event *events, int nevents)
 {
 	Event	  **sorted = sort_by_target(events, nevents);
 	pg_uuid_t	channel;
+	bool		found = false;
 
 	/* Events that were given their channel come last. */
 	for (int i = 0; i < nevents && sorted[i]->target != EVENT_CHANNEL; i++)
@@ -78,11 +79,12 @@ lock_channels(Event *events, int nevents)
 		if (i == 0 || compare_targets(&sorted[i - 1], &sorted[i]) != 0)
 		{
 			if (sorted[i]->target == EVENT_GROUP)
-				group_channel(sorted[i]->id, &channel);
+				found = group_channel(sorted[i]->id, &channel);
 			else
-				user_channel(sorted[i]->id, &channel);
+				found = user_channel(sorted[i]->id, &channel);
 		}
-		set_channel(sorted[i], &channel);
+		if (found)
+			set_channel(sorted[i], &channel);
 	}
 	pfree(sorted);
 }
@@ -165,6 +167,8 @@ notify_own_events(Event *events, int nevents, Oid owner)
 {
 	OwnerScope	scope;
 
+	if (!channels_exist())
+		return;
 	owner_begin_as(&scope, owner);
 	lock_channels(events, nevents);
 	relay_deliver_queued();

@@ -46,6 +46,20 @@ owner_begin_as(OwnerScope *scope, Oid owner)
 	SPI_connect();
 }
 
+/*
+ * Within an owner's scope: what runs is not chatrel's alone, and must leave
+ * nothing behind that runs later with other rights.
+ */
+void
+restrict_operation(void)
+{
+	Oid			userid;
+	int			sec_context;
+
+	GetUserIdAndSecContext(&userid, &sec_context);
+	SetUserIdAndSecContext(userid, sec_context | SECURITY_RESTRICTED_OPERATION);
+}
+
 /* The owner is the called function's. */
 void
 owner_begin(OwnerScope *scope, FunctionCallInfo fcinfo)
@@ -108,7 +122,7 @@ plan_run(SqlPlan *plan, PlanAccess access, Datum *values, const char *nulls)
  * returns, straight into that set, which InitMaterializedSRF() has made.
  */
 uint64
-plan_fill(SqlPlan *plan, ReturnSetInfo *rsinfo, Datum *values, const char *nulls)
+plan_fill(SqlPlan *plan, ReturnSetInfo *rsinfo, const Datum *values, const char *nulls)
 {
 	DestReceiver *dest = CreateDestReceiver(DestTuplestore);
 	SPIExecuteOptions options = {0};

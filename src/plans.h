@@ -48,10 +48,11 @@ typedef enum PlanAccess
 
 extern void owner_begin(OwnerScope *scope, FunctionCallInfo fcinfo);
 extern void owner_begin_as(OwnerScope *scope, Oid owner);
+extern void restrict_operation(void);
 extern void owner_end(const OwnerScope *scope);
 
 extern uint64 plan_run(SqlPlan *plan, PlanAccess access, Datum *values, const char *nulls);
-extern uint64 plan_fill(SqlPlan *plan, ReturnSetInfo *rsinfo, Datum *values, const char *nulls);
+extern uint64 plan_fill(SqlPlan *plan, ReturnSetInfo *rsinfo, const Datum *values, const char *nulls);
 
 extern Datum plan_datum(uint64 row, int column);
 extern int64 plan_int64(uint64 row, int column);

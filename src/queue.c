@@ -236,7 +236,7 @@ ring_write(Slot *slot, const char *data, Size size)
 }
 
 static void
-ring_read(Slot *slot, uint64 position, char *data, Size size)
+ring_read(const Slot *slot, uint64 position, char *data, Size size)
 {
 	Size		at = position % queue->ring_size;
 	Size		first = Min(size, queue->ring_size - at);
@@ -458,7 +458,8 @@ queue_pack(const Event *events, int nevents, Size *size)
 		record->to_all = events[i].to_all;
 		record->id = events[i].id;
 		record->channel = events[i].channel;
-		strcpy(record->payload, events[i].payload);
+		memcpy(record->payload, events[i].payload,
+			   record->size - offsetof(Record, payload));
 		p += MAXALIGN(record->size);
 	}
 	return records;
@@ -608,7 +609,7 @@ queue_status(int slot, QueueStatus *status)
 	memcpy(status->fallbacks, s->fallbacks, sizeof(status->fallbacks));
 	if (s->head != s->tail)
 	{
-		Record		first;
+		Record		first = {0};
 		uint64		tail = s->tail % queue->ring_size;
 
 		/* A record's header may begin at the end of the ring and go on at its start. */

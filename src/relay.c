@@ -23,14 +23,9 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/namespace.h"
-#include "catalog/dependency.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
-#include "commands/extension.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
@@ -235,22 +230,6 @@ worker_connect(int slot)
 	SetConfigOption("application_name", "chatrel relay", PGC_USERSET, PGC_S_OVERRIDE);
 }
 
-/*
- * Is chatrel still installed, and will be until the end of the transaction?
- * The worker is a superuser: it must not read what somebody else has put in
- * place of a table of chatrel's.
- */
-static bool
-extension_is_there(void)
-{
-	RangeVar   *table = makeRangeVar("chatrel", "groups_channels", -1);
-	Oid			relid = RangeVarGetRelid(table, AccessShareLock, true);
-	Oid			extension = get_extension_oid("chatrel", true);
-
-	return OidIsValid(relid) && OidIsValid(extension) &&
-		getExtensionOfObject(RelationRelationId, relid) == extension;
-}
-
 /* The extension was dropped: nobody can hear these events. */
 static void
 discard_queue(void)
@@ -275,7 +254,7 @@ worker_deliver(void)
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	pgstat_report_activity(STATE_RUNNING, "delivering events");
-	if (extension_is_there())
+	if (channels_exist())
 	{
 		owner_begin_as(&scope, GetUserId());
 		(void) deliver_queue();
