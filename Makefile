@@ -21,6 +21,10 @@ OBJS = \
 	src/identity.o \
 	src/link.o \
 	src/messages.o \
+	src/nested.o \
+	src/nested_document.o \
+	src/nested_params.o \
+	src/nested_plans.o \
 	src/plans.o
 DATA = $(patsubst $(here)%,%,$(wildcard $(here)sql/chatrel--*.sql))
 PG_CPPFLAGS = -DCHATREL_VERSION='"$(EXTVERSION)"'
