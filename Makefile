@@ -25,13 +25,14 @@ OBJS = \
 	src/nested_document.o \
 	src/nested_params.o \
 	src/nested_plans.o \
-	src/plans.o
+	src/plans.o \
+	src/whiteboards.o
 DATA = $(patsubst $(here)%,%,$(wildcard $(here)sql/chatrel--*.sql))
 PG_CPPFLAGS = -DCHATREL_VERSION='"$(EXTVERSION)"'
 
-REGRESS = install identity groups messages errors limits security link uninstall
+REGRESS = install identity groups messages errors limits security whiteboards link uninstall
 REGRESS_OPTS = --inputdir=$(srcdir)/test --outputdir=.
-ISOLATION = iso_delivery iso_leave_send iso_create_group iso_join
+ISOLATION = iso_delivery iso_leave_send iso_create_group iso_join iso_whiteboard
 ISOLATION_OPTS = --inputdir=$(srcdir)/test --outputdir=. --load-extension=chatrel
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl

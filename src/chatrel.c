@@ -3,7 +3,8 @@
  *	  Loading of the library: parameters and transaction callbacks.
  *
  * What chatrel does is in the files named after its domains: identity and link
- * (who is calling, and whose users they are), groups, messages; events and
+ * (who is calling, and whose users they are), groups, messages, whiteboards
+ * (which stand on nested: a parent and its children as one document); events and
  * channels carry what happened to whom it concerns.  They stand on plans (SQL
  * through SPI), check (guards and errors), and guc (parameters).
  */
