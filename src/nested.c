@@ -127,13 +127,12 @@ children_differ(const NestedAssociation *association, const NestedChild *a,
 	return false;
 }
 
-/* Stored children that are not named are faults, where on_replace says so. */
+/* Stored children that are not named are faults, unless on_replace takes them away. */
 static void
 check_all_named(const NestedAssociation *association, const NestedChildren *stored,
 				NestedParams *params)
 {
-	if (params->on_replace != ON_REPLACE_RAISE &&
-		params->on_replace != ON_REPLACE_MARK_AS_INVALID)
+	if (params->on_replace == ON_REPLACE_NILIFY || params->on_replace == ON_REPLACE_DELETE)
 		return;
 	for (int i = 0; i < stored->n && !nested_faults_full(params); i++)
 		if (stored->rows[i].match == NULL)
