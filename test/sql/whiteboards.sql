@@ -135,6 +135,14 @@ SELECT public.wb_shape(chatrel.change_whiteboard(5003, '{"stickers": []}', 'nili
 RESET search_path;
 RESET ROLE;
 
+-- stickers are ordered by their ids, whoever has made them
+INSERT INTO chatrel.stickers (id, group_id, whiteboard_id, url, title) VALUES (9001, 5001, 5003, 'u', 'of the owner');
+SET ROLE regress_wb_ann;
+SELECT jsonb_path_query_array(d, '$.stickers[*].id') AS ids
+FROM chatrel.change_whiteboard(5003, '{"stickers": [{"url": "u", "title": "new"}, {"id": 9001, "url": "u", "title": "of the owner"}]}') AS d;
+SELECT jsonb_path_query_array(chatrel.get_whiteboard(5003), '$.stickers[*].id') AS ids;
+RESET ROLE;
+
 -- who leaves the group loses its whiteboards
 SET ROLE regress_wb_ann;
 SELECT chatrel.leave_group(5001);
