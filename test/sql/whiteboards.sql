@@ -57,6 +57,12 @@ SELECT wb_shape(chatrel.change_whiteboard(5001, '{"version": 2, "stickers": [
 	{"id": 5001, "url": "https://example.com/1", "title": "first"}]}', 'nilify'));
 SELECT chatrel.get_whiteboard(5001) = chatrel.change_whiteboard(5001, chatrel.get_whiteboard(5001)) AS same;
 
+-- reading writes nothing
+BEGIN READ ONLY;
+SELECT chatrel.get_whiteboard(5001)->'version' AS version;
+SELECT wb_error($$SELECT chatrel.create_whiteboard(5001)$$);
+COMMIT;
+
 -- the timestamps: of creation kept, of change only where there was one
 SELECT (s->>'id')::bigint AS id, s->>'created_at' < s->>'updated_at' AS updated
 FROM jsonb_array_elements(chatrel.get_whiteboard(5001)->'stickers') AS s ORDER BY id;
