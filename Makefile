@@ -22,17 +22,23 @@ OBJS = \
 	src/identity.o \
 	src/link.o \
 	src/messages.o \
+	src/nested.o \
+	src/nested_document.o \
+	src/nested_params.o \
+	src/nested_plans.o \
 	src/notify.o \
 	src/plans.o \
 	src/queue.o \
 	src/relay.o \
-	src/sync.o
+	src/sync.o \
+	src/whiteboards.o
 DATA = $(patsubst $(here)%,%,$(wildcard $(here)sql/chatrel--*.sql))
 PG_CPPFLAGS = -DCHATREL_VERSION='"$(EXTVERSION)"'
 
-REGRESS = install identity groups messages errors limits security link uninstall
+REGRESS = install identity groups messages errors limits security whiteboards link uninstall
 REGRESS_OPTS = --inputdir=$(srcdir)/test --outputdir=.
-ISOLATION = iso_delivery iso_leave_send iso_create_group iso_join iso_delete_user iso_gateway
+ISOLATION = iso_delivery iso_leave_send iso_create_group iso_join iso_delete_user iso_gateway \
+	iso_whiteboard
 ISOLATION_OPTS = --inputdir=$(srcdir)/test --outputdir=. --load-extension=chatrel
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl

@@ -112,6 +112,14 @@ error_group_not_found(int64 group_id)
 }
 
 void
+error_whiteboard_not_found(int64 whiteboard_id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NO_DATA_FOUND),
+			 errmsg("whiteboard %lld does not exist", (long long) whiteboard_id)));
+}
+
+void
 error_not_member(int64 user_id, int64 group_id)
 {
 	ereport(ERROR,

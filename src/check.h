@@ -25,6 +25,7 @@ extern void check_text(const char *data, int bytes, const char *name,
 pg_noreturn extern void error_no_user(void);
 pg_noreturn extern void error_user_not_found(int64 user_id);
 pg_noreturn extern void error_group_not_found(int64 group_id);
+pg_noreturn extern void error_whiteboard_not_found(int64 whiteboard_id);
 pg_noreturn extern void error_not_member(int64 user_id, int64 group_id);
 pg_noreturn extern void error_restricted(void);
 

@@ -8,6 +8,8 @@
 #ifndef CHATREL_COMPAT_H
 #define CHATREL_COMPAT_H
 
+#include "utils/jsonb.h"
+
 #if PG_VERSION_NUM < 150000
 #error "chatrel requires PostgreSQL 15 or newer"
 #endif
@@ -42,6 +44,18 @@
 /* 18 lets a module say its name and version */
 #if PG_VERSION_NUM < 180000
 #define PG_MODULE_MAGIC_EXT(...) PG_MODULE_MAGIC
+#endif
+
+/* 19 keeps the result in the state that values are pushed to */
+#if PG_VERSION_NUM < 190000
+typedef struct JsonbInState
+{
+	JsonbValue *result;
+	JsonbParseState *parseState;
+} JsonbInState;
+
+#define pushJsonbValue(state, token, value) \
+	((state)->result = pushJsonbValue(&(state)->parseState, (token), (value)))
 #endif
 
 #endif							/* CHATREL_COMPAT_H */

@@ -74,6 +74,22 @@ event_int64(StringInfo event, const char *key, int64 value)
 }
 
 void
+event_int64s(StringInfo event, const char *key, const int64 *values, int n)
+{
+	char		digits[MAXINT8LEN + 1];
+
+	event_key(event, key);
+	appendStringInfoChar(event, '[');
+	for (int i = 0; i < n; i++)
+	{
+		if (i > 0)
+			appendStringInfoString(event, ", ");
+		appendBinaryStringInfo(event, digits, pg_lltoa(values[i], digits));
+	}
+	appendStringInfoChar(event, ']');
+}
+
+void
 event_true(StringInfo event, const char *key)
 {
 	event_key(event, key);

@@ -33,6 +33,7 @@ typedef struct Event
 /* An event is a JSON object of one key: event_open(), fields, event_close(). */
 extern void event_open(StringInfo event, const char *kind);
 extern void event_int64(StringInfo event, const char *key, int64 value);
+extern void event_int64s(StringInfo event, const char *key, const int64 *values, int n);
 extern void event_true(StringInfo event, const char *key);
 extern void event_string(StringInfo event, const char *key, const char *value);
 extern void event_timestamp(StringInfo event, const char *key, TimestampTz value);

@@ -251,7 +251,7 @@ cursor_of_now(int64 user_id, int64 group_id)
 /* ---------- the answer ---------- */
 
 static void
-push_string(JsonbParseState **state, JsonbIteratorToken token, const char *string, int length)
+push_string(JsonbInState *state, JsonbIteratorToken token, const char *string, int length)
 {
 	JsonbValue	value;
 
@@ -262,13 +262,13 @@ push_string(JsonbParseState **state, JsonbIteratorToken token, const char *strin
 }
 
 static void
-push_key(JsonbParseState **state, const char *key)
+push_key(JsonbInState *state, const char *key)
 {
 	push_string(state, WJB_KEY, key, strlen(key));
 }
 
 static void
-push_id(JsonbParseState **state, const char *key, uint64 row, int column)
+push_id(JsonbInState *state, const char *key, uint64 row, int column)
 {
 	JsonbValue	value;
 
@@ -280,7 +280,7 @@ push_id(JsonbParseState **state, const char *key, uint64 row, int column)
 
 /* The same document as JSON_MESSAGE() makes, without a function call for each value. */
 static void
-push_message(JsonbParseState **state, uint64 row)
+push_message(JsonbInState *state, uint64 row)
 {
 	char		datetime[MAXDATELEN + 1];
 	text	   *message = DatumGetTextPP(plan_datum(row, 5));
@@ -301,7 +301,7 @@ push_message(JsonbParseState **state, uint64 row)
 static Jsonb *
 answer(const Sync *sync)
 {
-	JsonbParseState *state = NULL;
+	JsonbInState state = {0};
 	JsonbValue	more;
 	char	   *cursor = cursor_text(sync->cursor);
 
@@ -320,7 +320,8 @@ answer(const Sync *sync)
 	more.type = jbvBool;
 	more.val.boolean = sync->more;
 	pushJsonbValue(&state, WJB_VALUE, &more);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	return JsonbValueToJsonb(state.result);
 }
 
 /*
