@@ -1,0 +1,60 @@
+-- Groups, as a user reads the contract.
+
+BEGIN;
+CREATE EXTENSION IF NOT EXISTS pgtap;
+CREATE EXTENSION chatrel;
+SELECT count(chatrel.create_user(name)) FROM unnest(ARRAY['ann', 'bob', 'cyd']) AS name;
+SET LOCAL chatrel.user_id = 1;
+
+SELECT plan(29);
+
+-- create_group
+SELECT results_eq($$ SELECT * FROM chatrel.create_group('one') $$, $$ VALUES (1::bigint, 'one', 1::bigint, now()) $$, 'a group is created');
+SELECT is_empty($$ SELECT * FROM chatrel.my_groups() $$, 'without its creator in it');
+SELECT is((chatrel.create_group('two', true)).id, 2::bigint, 'another one');
+SELECT results_eq($$ SELECT id FROM chatrel.my_groups() $$, ARRAY[2::bigint], 'with its creator in it');
+SELECT throws_ok($$ SELECT chatrel.create_group('two') $$, '23505', 'group "two" already exists', 'a name is taken once');
+SELECT throws_ok($$ SELECT chatrel.create_group('') $$, '22023', 'name must not be empty', 'and not empty');
+SELECT throws_ok($$ SELECT chatrel.create_group(NULL) $$, '22023', 'name must not be null', 'nor null');
+SELECT is((chatrel.create_group(' two')).name, ' two', 'blanks count');
+
+-- join_group, leave_group: changed?
+SELECT is(chatrel.join_group(1), true, 'joining changes something');
+SELECT is(chatrel.join_group(1), false, 'joining again does not');
+SELECT is(chatrel.leave_group(1), true, 'leaving changes something');
+SELECT is(chatrel.leave_group(1), false, 'leaving again does not');
+SELECT is(chatrel.join_group(1), true, 'who has left may join');
+SELECT throws_ok($$ SELECT chatrel.join_group(-5) $$, 'P0002', 'group -5 does not exist', 'what does not exist is not joined');
+SELECT throws_ok($$ SELECT chatrel.leave_group(99) $$, 'P0002', 'group 99 does not exist', 'nor left');
+
+-- members are listed in the order of joining
+SELECT is(chatrel.join_group(1, as_user => 3), true, 'cyd joins');
+SELECT is(chatrel.join_group(1, as_user => 2), true, 'bob joins');
+SELECT is(jsonb_path_query_array(chatrel.get_group(1), '$.members[*].id'), '[1, 3, 2]', 'members in the order of joining');
+SELECT is(chatrel.leave_group(1), true, 'ann leaves');
+SELECT is(chatrel.join_group(1), true, 'and joins');
+SELECT is(jsonb_path_query_array(chatrel.get_group(1), '$.members[*].id'), '[3, 2, 1]', 'the one who came back is the last');
+
+-- my_groups: with the last message, the one written to last first
+SELECT (chatrel.create_group('three', true)).id;
+SELECT (chatrel.send_group_message(2, 'in two', '2024-01-01 00:00+00')).id;
+SELECT (chatrel.send_group_message(1, 'in one', '2024-01-02 00:00+00', as_user => 2)).id;
+SELECT (chatrel.send_group_message(1, 'in one again', '2023-01-02 00:00+00', as_user => 3)).id;
+SELECT results_eq($$ SELECT * FROM chatrel.my_groups() $$, $$ VALUES
+	(1::bigint, 'one', 1::bigint, now(), 3::bigint, timestamptz '2023-01-02 00:00+00', 3::bigint, 'in one again'),
+	(2, 'two', 1, now(), 1, '2024-01-01 00:00+00', 1, 'in two'),
+	(5, 'three', 1, now(), NULL, NULL, NULL, NULL) $$, 'my groups');
+SELECT results_eq($$ SELECT id FROM chatrel.my_groups(as_user => 2) $$, ARRAY[1::bigint], 'and those of another');
+
+-- get_group is for members
+SELECT is(chatrel.get_group(2) ->> 'name', 'two', 'a member sees the group');
+SELECT throws_ok($$ SELECT chatrel.get_group(2, as_user => 2) $$, 'P0002', 'group 2 does not exist', 'who is not, does not');
+SELECT throws_ok($$ SELECT chatrel.get_group(99, as_user => 2) $$, 'P0002', 'group 99 does not exist', 'as if it did not exist');
+
+-- channels: told to members, replaced when one leaves
+SELECT is(chatrel.listen_group(1), (SELECT 'chatrel_' || channel FROM chatrel.groups_channels WHERE group_id = 1), 'a member is told the channel');
+SELECT throws_ok($$ SELECT chatrel.listen_group(1, as_user => (chatrel.create_user('dan')).id) $$, 'P0002', NULL, 'nobody else is');
+SELECT isnt((SELECT chatrel.listen_group(1) FROM (SELECT chatrel.leave_group(1, as_user => 2)) AS l), NULL, 'after somebody has left, members are told again');
+
+SELECT * FROM finish();
+ROLLBACK;

@@ -1,0 +1,152 @@
+-- The tables, keys, indexes, policies and functions that users may rely on.
+
+BEGIN;
+CREATE EXTENSION IF NOT EXISTS pgtap;
+CREATE EXTENSION chatrel;
+
+SELECT plan(74);
+
+-- the schema holds these (and what other domains have; the regression test install lists all)
+SELECT has_schema('chatrel');
+SELECT has_table('chatrel', name::name, 'table ' || name) FROM unnest(ARRAY['users', 'groups', 'groups_members', 'groups_messages',
+	'groups_channels', 'users_channels', 'all_channel']) AS name;
+SELECT has_view('chatrel', 'my_memberships', 'view my_memberships');
+SELECT has_sequence('chatrel', name::name, 'sequence ' || name) FROM unnest(ARRAY['users_id_seq', 'groups_id_seq', 'groups_members_id_seq', 'groups_messages_id_seq']) AS name;
+
+-- columns: name, type, not null, default or identity
+CREATE FUNCTION pg_temp.columns_of(relation regclass) RETURNS SETOF text LANGUAGE sql AS $$
+	SELECT concat_ws(' ', attname, format_type(atttypid, atttypmod), CASE WHEN attnotnull THEN 'not null' END,
+			CASE attidentity WHEN 'd' THEN 'identity by default' WHEN 'a' THEN 'identity always' END,
+			'default ' || pg_get_expr(adbin, adrelid))
+		FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+		WHERE attrelid = relation AND attnum > 0 AND NOT attisdropped
+		ORDER BY attnum
+$$;
+SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.users') $$, ARRAY[
+	'id bigint not null identity by default',
+	'username text not null',
+	'role_name name',
+	'created_at timestamp with time zone not null default now()',
+	'deleted_at timestamp with time zone'], 'columns of users');
+SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.groups') $$, ARRAY[
+	'id bigint not null identity by default',
+	'name text not null',
+	'creator_id bigint not null',
+	'created_at timestamp with time zone not null default now()'], 'columns of groups');
+SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.groups_members') $$, ARRAY[
+	'id bigint not null identity by default',
+	'group_id bigint not null',
+	'user_id bigint not null',
+	'joined_at timestamp with time zone not null default now()'], 'columns of groups_members');
+SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.groups_messages') $$, ARRAY[
+	'id bigint not null identity by default',
+	'datetime timestamp with time zone not null default now()',
+	'group_id bigint not null',
+	'sender_id bigint not null',
+	'message text not null',
+	'xid xid8 not null default pg_current_xact_id()'], 'columns of groups_messages');
+SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.groups_channels') $$, ARRAY[
+	'group_id bigint not null', 'channel uuid not null default gen_random_uuid()'], 'columns of groups_channels');
+SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.users_channels') $$, ARRAY[
+	'user_id bigint not null', 'channel uuid not null default gen_random_uuid()'], 'columns of users_channels');
+SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.all_channel') $$, ARRAY[
+	'only_row boolean not null default true', 'channel uuid not null default gen_random_uuid()'], 'columns of all_channel');
+SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.my_memberships') $$, ARRAY[
+	'group_id bigint', 'joined_at timestamp with time zone'], 'columns of my_memberships');
+SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.chat_group') $$, ARRAY[
+	'id bigint', 'name text', 'creator_id bigint', 'created_at timestamp with time zone'], 'attributes of a group');
+SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.chat_message') $$, ARRAY[
+	'id bigint', 'datetime timestamp with time zone', 'group_id bigint', 'sender_id bigint', 'message text'], 'attributes of a message');
+
+-- keys: natural ones where there are such, the column to shard by first
+SELECT col_is_pk('chatrel', 'users', 'id', 'key of users');
+SELECT col_is_pk('chatrel', 'groups', 'id', 'key of groups');
+SELECT col_is_pk('chatrel', 'groups_members', ARRAY['group_id', 'user_id'], 'key of groups_members');
+SELECT col_is_pk('chatrel', 'groups_messages', ARRAY['group_id', 'id'], 'key of groups_messages');
+SELECT col_is_pk('chatrel', 'groups_channels', 'group_id', 'key of groups_channels');
+SELECT col_is_pk('chatrel', 'users_channels', 'user_id', 'key of users_channels');
+SELECT col_is_pk('chatrel', 'all_channel', 'only_row', 'key of all_channel');
+SELECT col_is_unique('chatrel', 'groups', 'name', 'names of groups are unique');
+
+-- indexes
+SELECT indexes_are('chatrel', 'users', ARRAY['users_pkey', 'users_role_name_key', 'users_username_key']);
+SELECT indexes_are('chatrel', 'groups', ARRAY['groups_pkey', 'groups_name_key']);
+SELECT indexes_are('chatrel', 'groups_members', ARRAY['groups_members_pkey', 'groups_members_user_id_idx']);
+SELECT indexes_are('chatrel', 'groups_messages', ARRAY['groups_messages_pkey', 'groups_messages_xid_idx']);
+SELECT index_is_unique('chatrel', 'users', 'users_username_key', 'usernames are unique');
+SELECT is(pg_get_indexdef('chatrel.users_username_key'::regclass),
+	'CREATE UNIQUE INDEX users_username_key ON chatrel.users USING btree (username) WHERE (deleted_at IS NULL)',
+	'among the users that are not deleted');
+SELECT is(pg_get_indexdef('chatrel.users_role_name_key'::regclass),
+	'CREATE UNIQUE INDEX users_role_name_key ON chatrel.users USING btree (role_name) WHERE (deleted_at IS NULL)',
+	'a role is one user');
+SELECT is(pg_get_indexdef('chatrel.groups_members_user_id_idx'::regclass),
+	'CREATE INDEX groups_members_user_id_idx ON chatrel.groups_members USING btree (user_id, group_id)',
+	'the groups of a user are found by an index');
+
+-- foreign keys, and what a deletion does
+SELECT results_eq($$
+	SELECT pg_get_constraintdef(oid), conrelid::regclass::text
+		FROM pg_constraint WHERE contype = 'f' AND conrelid::regclass::text IN ('chatrel.users', 'chatrel.groups', 'chatrel.groups_members',
+			'chatrel.groups_messages', 'chatrel.groups_channels', 'chatrel.users_channels', 'chatrel.all_channel')
+		ORDER BY conrelid::regclass::text COLLATE "C", conname $$,
+	$$ VALUES
+		('FOREIGN KEY (creator_id) REFERENCES chatrel.users(id)', 'chatrel.groups'),
+		('FOREIGN KEY (group_id) REFERENCES chatrel.groups(id) ON DELETE CASCADE', 'chatrel.groups_channels'),
+		('FOREIGN KEY (group_id) REFERENCES chatrel.groups(id) ON DELETE CASCADE', 'chatrel.groups_members'),
+		('FOREIGN KEY (user_id) REFERENCES chatrel.users(id) ON DELETE CASCADE', 'chatrel.groups_members'),
+		('FOREIGN KEY (group_id) REFERENCES chatrel.groups(id) ON DELETE CASCADE', 'chatrel.groups_messages'),
+		('FOREIGN KEY (sender_id) REFERENCES chatrel.users(id)', 'chatrel.groups_messages'),
+		('FOREIGN KEY (user_id) REFERENCES chatrel.users(id) ON DELETE CASCADE', 'chatrel.users_channels') $$,
+	'foreign keys');
+
+-- checks
+SELECT throws_ok($$ INSERT INTO chatrel.users (username) VALUES ('') $$, '23514', NULL, 'no empty username');
+INSERT INTO chatrel.users (username) VALUES ('ann');
+SELECT throws_ok($$ INSERT INTO chatrel.groups (name, creator_id) VALUES ('', 1) $$, '23514', NULL, 'no empty name of a group');
+INSERT INTO chatrel.groups (name, creator_id) SELECT 'g', id FROM chatrel.users;
+SELECT throws_ok($$ INSERT INTO chatrel.groups_messages (group_id, sender_id, message) SELECT id, creator_id, '' FROM chatrel.groups $$,
+	'23514', NULL, 'no empty message');
+SELECT throws_ok($$ INSERT INTO chatrel.all_channel (only_row) VALUES (false) $$, '23514', NULL, 'one row of all_channel');
+
+-- policies
+SELECT policies_are('chatrel', 'users', ARRAY['users_read']);
+SELECT policies_are('chatrel', 'groups', ARRAY['groups_read']);
+SELECT policies_are('chatrel', 'groups_members', ARRAY['groups_members_read']);
+SELECT policies_are('chatrel', 'groups_messages', ARRAY['groups_messages_read']);
+SELECT policy_cmd_is('chatrel', 'users', 'users_read', 'SELECT', 'users_read is for reading');
+SELECT policy_cmd_is('chatrel', 'groups', 'groups_read', 'SELECT', 'groups_read is for reading');
+SELECT policy_cmd_is('chatrel', 'groups_members', 'groups_members_read', 'SELECT', 'groups_members_read is for reading');
+SELECT policy_cmd_is('chatrel', 'groups_messages', 'groups_messages_read', 'SELECT', 'groups_messages_read is for reading');
+SELECT ok(relrowsecurity, 'row level security of ' || name)
+	FROM unnest(ARRAY['users', 'groups', 'groups_members', 'groups_messages']) AS name JOIN pg_class c ON c.oid = ('chatrel.' || name)::regclass;
+
+-- functions: what they take and what they give
+CREATE FUNCTION pg_temp.signature(name text) RETURNS text LANGUAGE sql AS $$
+	SELECT format('(%s) %s', pg_get_function_arguments(oid), pg_get_function_result(oid))
+		FROM pg_proc WHERE pronamespace = 'chatrel'::regnamespace AND proname = name
+$$;
+SELECT is(pg_temp.signature('current_user_id'), '() bigint', 'current_user_id');
+SELECT is(pg_temp.signature('create_user'), '(username text, role_name name DEFAULT NULL::name) chatrel.users', 'create_user');
+SELECT is(pg_temp.signature('delete_user'), '(user_id bigint) void', 'delete_user');
+SELECT is(pg_temp.signature('link_users'), '(users_table regclass, id_column name DEFAULT ''id''::name, username_column name DEFAULT ''username''::name) bigint', 'link_users');
+SELECT is(pg_temp.signature('me'), '(as_user bigint DEFAULT NULL::bigint) jsonb', 'me');
+SELECT is(pg_temp.signature('create_group'), '(name text, join_this_group boolean DEFAULT false, as_user bigint DEFAULT NULL::bigint) chatrel.chat_group', 'create_group');
+SELECT is(pg_temp.signature('join_group'), '(group_id bigint, as_user bigint DEFAULT NULL::bigint) boolean', 'join_group');
+SELECT is(pg_temp.signature('leave_group'), '(group_id bigint, as_user bigint DEFAULT NULL::bigint) boolean', 'leave_group');
+SELECT is(pg_temp.signature('get_group'), '(group_id bigint, as_user bigint DEFAULT NULL::bigint) jsonb', 'get_group');
+SELECT is(pg_temp.signature('send_group_message'), '(group_id bigint, message text, datetime timestamp with time zone DEFAULT NULL::timestamp with time zone, as_user bigint DEFAULT NULL::bigint) chatrel.chat_message', 'send_group_message');
+SELECT is(pg_temp.signature('group_messages'), '(group_id bigint, before_id bigint DEFAULT NULL::bigint, message_limit integer DEFAULT 50, as_user bigint DEFAULT NULL::bigint) SETOF chatrel.chat_message', 'group_messages');
+SELECT is(pg_temp.signature('get_group_with_chat_history'), '(group_id bigint, before_id bigint DEFAULT NULL::bigint, message_limit integer DEFAULT 50, as_user bigint DEFAULT NULL::bigint) jsonb', 'get_group_with_chat_history');
+SELECT is(pg_temp.signature('listen'), '(as_user bigint DEFAULT NULL::bigint) TABLE(group_id bigint, channel text)', 'listen');
+SELECT is(pg_temp.signature('listen_group'), '(group_id bigint, as_user bigint DEFAULT NULL::bigint) text', 'listen_group');
+SELECT is(pg_temp.signature('listen_all'), '() text', 'listen_all');
+SELECT is(pg_temp.signature('sync'), '(cursor text DEFAULT NULL::text, group_id bigint DEFAULT NULL::bigint, message_limit integer DEFAULT 100, wait interval DEFAULT NULL::interval, as_user bigint DEFAULT NULL::bigint) jsonb', 'sync');
+SELECT is(pg_temp.signature('unlisten'), '() SETOF text', 'unlisten');
+-- as_user is the last argument of every function that acts for a user
+SELECT is_empty($$
+	SELECT proname FROM pg_proc WHERE pronamespace = 'chatrel'::regnamespace AND 'as_user' = ANY (proargnames)
+		AND proargnames[pronargs] <> 'as_user' $$, 'as_user comes last');
+
+SELECT * FROM finish();
+ROLLBACK;

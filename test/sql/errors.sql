@@ -1,0 +1,254 @@
+-- Every error of the contract, one by one: its SQLSTATE, message, detail and
+-- hint; and that nothing is written then and the session goes on.
+
+SET client_min_messages = warning;
+CREATE EXTENSION chatrel;
+CREATE ROLE regress_chatrel_nobody;
+CREATE ROLE regress_chatrel_ann;
+CREATE ROLE regress_chatrel_closed;
+GRANT USAGE ON SCHEMA chatrel TO regress_chatrel_nobody, regress_chatrel_ann;
+
+-- What a statement fails with, in one line
+CREATE FUNCTION fails(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	message text;
+	detail text;
+	hint text;
+BEGIN
+	EXECUTE statement;
+	RETURN 'no error';
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+	RETURN concat_ws(E'\n    ', SQLSTATE || ': ' || message, 'detail: ' || nullif(detail, ''), 'hint: ' || nullif(hint, ''));
+END $$;
+
+-- All that can be written, to be compared
+CREATE FUNCTION written() RETURNS text LANGUAGE sql AS $$
+	SELECT concat_ws(', ',
+		(SELECT count(*) || ' users, ' || count(deleted_at) || ' deleted' FROM chatrel.users),
+		(SELECT count(*) || ' groups' FROM chatrel.groups),
+		(SELECT count(*) || ' members' FROM chatrel.groups_members),
+		(SELECT count(*) || ' messages' FROM chatrel.groups_messages),
+		(SELECT count(*) || ' channels' FROM chatrel.groups_channels),
+		(SELECT md5(string_agg(channel::text, ',' ORDER BY group_id)) = current_setting('regress.channels') FROM chatrel.groups_channels) || ': same channels',
+		(SELECT count(*) || ' users channels' FROM chatrel.users_channels),
+		(SELECT count(*) || ' all channel' FROM chatrel.all_channel))
+$$;
+
+-- 1 ann and 2 bob are members of group 1, 3 cyd is deleted, 4 dan is in no group; group 2 is empty
+SELECT id FROM chatrel.create_user('ann', 'regress_chatrel_ann');
+SELECT count(chatrel.create_user(name)) FROM unnest(ARRAY['bob', 'cyd', 'dan']) AS name;
+SELECT count(chatrel.create_group(name, as_user => 1)) FROM unnest(ARRAY['one', 'two']) AS name;
+SELECT count(chatrel.join_group(1, u)) FROM generate_series(1, 3) AS u;
+SELECT count(chatrel.send_group_message(1, 'm' || u, as_user => u)) FROM generate_series(1, 3) AS u;
+SELECT chatrel.delete_user(3);
+SELECT set_config('regress.channels', md5(string_agg(channel::text, ',' ORDER BY group_id)), false) IS NOT NULL AS noted FROM chatrel.groups_channels;
+SELECT written();
+
+\pset format unaligned
+\pset tuples_only on
+
+---------------------------------------------------------------------------
+-- 28000: no chatrel user
+---------------------------------------------------------------------------
+
+SELECT fails('SELECT chatrel.me()');
+SELECT fails('SELECT * FROM chatrel.my_groups()');
+SELECT fails('SELECT chatrel.create_group(''x'')');
+SELECT fails('SELECT chatrel.join_group(1)');
+SELECT fails('SELECT chatrel.leave_group(1)');
+SELECT fails('SELECT chatrel.get_group(1)');
+SELECT fails('SELECT chatrel.send_group_message(1, ''x'')');
+SELECT fails('SELECT * FROM chatrel.group_messages(1)');
+SELECT fails('SELECT chatrel.get_group_with_chat_history(1)');
+SELECT fails('SELECT * FROM chatrel.listen()');
+SELECT fails('SELECT chatrel.listen_group(1)');
+SET ROLE regress_chatrel_nobody;
+SELECT fails('SELECT chatrel.me()');
+SELECT fails('SELECT chatrel.create_group(''x'')');
+RESET ROLE;
+SELECT chatrel.current_user_id() IS NULL AS "nobody";
+
+---------------------------------------------------------------------------
+-- 22023: null, empty, impossible
+---------------------------------------------------------------------------
+
+SET chatrel.user_id = 1;
+SELECT fails('SELECT chatrel.create_user(null)');
+SELECT fails('SELECT chatrel.create_user('''')');
+SELECT fails('SELECT chatrel.delete_user(null)');
+SELECT fails('SELECT chatrel.link_users(null)');
+SELECT fails('SELECT chatrel.link_users(''pg_class'', null)');
+SELECT fails('SELECT chatrel.link_users(''pg_class'', ''oid'', null)');
+SELECT fails('SELECT chatrel.create_group(null)');
+SELECT fails('SELECT chatrel.create_group('''')');
+SELECT fails('SELECT chatrel.create_group(''x'', null)');
+SELECT fails('SELECT chatrel.join_group(null)');
+SELECT fails('SELECT chatrel.leave_group(null)');
+SELECT fails('SELECT chatrel.get_group(null)');
+SELECT fails('SELECT chatrel.send_group_message(null, ''x'')');
+SELECT fails('SELECT chatrel.send_group_message(1, null)');
+SELECT fails('SELECT chatrel.send_group_message(1, '''')');
+SELECT fails('SELECT * FROM chatrel.group_messages(null)');
+SELECT fails('SELECT * FROM chatrel.group_messages(1, message_limit => null)');
+SELECT fails('SELECT * FROM chatrel.group_messages(1, message_limit => 0)');
+SELECT fails('SELECT * FROM chatrel.group_messages(1, message_limit => -2147483648)');
+SELECT fails('SELECT chatrel.get_group_with_chat_history(null)');
+SELECT fails('SELECT chatrel.get_group_with_chat_history(1, message_limit => null)');
+SELECT fails('SELECT chatrel.get_group_with_chat_history(1, message_limit => 0)');
+SELECT fails('SELECT chatrel.listen_group(null)');
+-- and of parameters
+SELECT fails('SET chatrel.user_id = ''ann''');
+SELECT fails('SET chatrel.user_id = 0');
+SELECT fails('SET chatrel.user_id = -1');
+SELECT fails('SET chatrel.user_id = 9223372036854775808');
+SELECT fails('SET chatrel.max_name_length = 0');
+SELECT fails('SET chatrel.max_name_length = 641');
+SELECT fails('SET chatrel.max_message_length = 0');
+SELECT fails('SET chatrel.max_message_length = 10485761');
+SELECT fails('SET chatrel.no_such_parameter = 1');
+
+---------------------------------------------------------------------------
+-- 22001: too long
+---------------------------------------------------------------------------
+
+SELECT fails(format('SELECT chatrel.create_user(%L)', repeat('x', 257)));
+SELECT fails(format('SELECT chatrel.create_group(%L)', repeat('x', 257)));
+SELECT fails(format('SELECT chatrel.send_group_message(1, %L)', repeat('x', 513)));
+
+---------------------------------------------------------------------------
+-- P0002: does not exist
+---------------------------------------------------------------------------
+
+-- groups
+SELECT fails(format('SELECT chatrel.join_group(%s)', id)) FROM unnest(ARRAY[99, 0, -1, 9223372036854775807, -9223372036854775808]) AS id;
+SELECT fails('SELECT chatrel.leave_group(99)');
+SELECT fails('SELECT chatrel.leave_group(-1)');
+SELECT fails('SELECT chatrel.send_group_message(99, ''x'')');
+SELECT fails('SELECT chatrel.send_group_message(-1, ''x'')');
+SELECT fails('SELECT chatrel.get_group(99)');
+SELECT fails('SELECT chatrel.get_group(-1)');
+SELECT fails('SELECT * FROM chatrel.group_messages(99)');
+SELECT fails('SELECT chatrel.get_group_with_chat_history(99)');
+SELECT fails('SELECT chatrel.listen_group(99)');
+-- the same for reading a group one is not in
+SELECT fails('SELECT chatrel.get_group(2)');
+SELECT fails('SELECT * FROM chatrel.group_messages(2)');
+SELECT fails('SELECT chatrel.get_group_with_chat_history(2)');
+SELECT fails('SELECT chatrel.listen_group(2)');
+-- users: unknown, negative, deleted
+SELECT fails('SELECT chatrel.delete_user(99)');
+SELECT fails('SELECT chatrel.delete_user(-1)');
+SELECT fails('SELECT chatrel.delete_user(3)');
+SELECT u, fails(format('SELECT chatrel.me(as_user => %s)', u)) FROM unnest(ARRAY[99, -1, 3, 0]) AS u;
+SELECT u, fails(format('SELECT * FROM chatrel.my_groups(as_user => %s)', u)) FROM unnest(ARRAY[99, -1, 3]) AS u;
+SELECT u, fails(format('SELECT chatrel.create_group(''x'', as_user => %s)', u)) FROM unnest(ARRAY[99, -1, 3]) AS u;
+SELECT u, fails(format('SELECT chatrel.create_group(''one'', as_user => %s)', u)) FROM unnest(ARRAY[99, -1, 3]) AS u;
+SELECT u, fails(format('SELECT chatrel.join_group(1, as_user => %s)', u)) FROM unnest(ARRAY[99, -1, 3]) AS u;
+SELECT u, fails(format('SELECT chatrel.leave_group(1, as_user => %s)', u)) FROM unnest(ARRAY[99, -1, 3]) AS u;
+SELECT u, fails(format('SELECT chatrel.send_group_message(1, ''x'', as_user => %s)', u)) FROM unnest(ARRAY[99, -1, 3]) AS u;
+SELECT u, fails(format('SELECT * FROM chatrel.listen(as_user => %s)', u)) FROM unnest(ARRAY[99, -1, 3]) AS u;
+-- such a user reads a group as one that is not in it
+SELECT u, fails(format('SELECT chatrel.get_group(1, as_user => %s)', u)) FROM unnest(ARRAY[99, -1, 3]) AS u;
+SELECT u, fails(format('SELECT * FROM chatrel.group_messages(1, as_user => %s)', u)) FROM unnest(ARRAY[99, -1, 3]) AS u;
+SELECT u, fails(format('SELECT chatrel.get_group_with_chat_history(1, as_user => %s)', u)) FROM unnest(ARRAY[99, -1, 3]) AS u;
+SELECT u, fails(format('SELECT chatrel.listen_group(1, as_user => %s)', u)) FROM unnest(ARRAY[99, -1, 3]) AS u;
+
+---------------------------------------------------------------------------
+-- 42501: not a member, not allowed
+---------------------------------------------------------------------------
+
+SELECT fails('SELECT chatrel.send_group_message(2, ''x'')');
+SELECT fails('SELECT chatrel.send_group_message(1, ''x'', as_user => 4)');
+RESET chatrel.user_id;
+SET ROLE regress_chatrel_ann;
+SELECT fails('SELECT chatrel.send_group_message(1, ''x'', as_user => 2)');
+SELECT fails('SELECT chatrel.me(as_user => 99)');
+SELECT fails('SET chatrel.user_id = 2');
+SELECT fails('SELECT chatrel.create_user(''x'')');
+SELECT fails('SELECT chatrel.delete_user(2)');
+SELECT fails('SELECT chatrel.link_users(''pg_class'')');
+SELECT fails('SELECT chatrel.listen_all()');
+SELECT fails('SELECT * FROM chatrel.groups_channels');
+SELECT fails('INSERT INTO chatrel.groups_messages (group_id, sender_id, message) VALUES (1, 1, ''x'')');
+SET ROLE regress_chatrel_closed;
+SELECT fails('SELECT chatrel.me()');
+SELECT fails('SELECT * FROM chatrel.users');
+RESET ROLE;
+SET chatrel.user_id = 1;
+
+---------------------------------------------------------------------------
+-- 23505: taken
+---------------------------------------------------------------------------
+
+SELECT fails('SELECT chatrel.create_user(''ann'')');
+SELECT fails('SELECT chatrel.create_user(''eve'', ''regress_chatrel_ann'')');
+SELECT fails('SELECT chatrel.create_group(''one'')');
+SELECT fails('SELECT chatrel.create_group(''one'', true)');
+
+---------------------------------------------------------------------------
+-- what PostgreSQL itself refuses
+---------------------------------------------------------------------------
+
+SELECT fails('SELECT chatrel.create_user(''eve'', ''regress_chatrel_no_such_role'')');
+SELECT fails('SELECT chatrel.get_group(''x'')');
+SELECT fails('SELECT chatrel.get_group(9223372036854775808)');
+SELECT fails('SELECT chatrel.get_group()');
+SELECT fails('SELECT chatrel.send_group_message(1, ''x'', ''yesterday at noon'')');
+SELECT fails('SELECT chatrel.send_group_message(1, convert_from(''\xff'', ''UTF8''))');
+SELECT fails('SELECT chatrel.mirror_user()');
+CREATE TABLE t (id int, username text);
+CREATE TRIGGER t BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION chatrel.mirror_user('id', 'username');
+SELECT fails('INSERT INTO t VALUES (1, ''x'')');
+DROP TRIGGER t ON t;
+CREATE TRIGGER t AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION chatrel.mirror_user();
+SELECT fails('INSERT INTO t VALUES (1, ''x'')');
+DROP TABLE t;
+
+---------------------------------------------------------------------------
+-- nothing was written
+---------------------------------------------------------------------------
+
+SELECT written();
+
+-- in a transaction that only reads, whatever writes or listens fails, and what reads works
+BEGIN READ ONLY;
+SELECT fails('SELECT chatrel.create_user(''x'')');
+SELECT fails('SELECT chatrel.delete_user(2)');
+SELECT fails('SELECT chatrel.create_group(''x'')');
+SELECT fails('SELECT chatrel.join_group(2)');
+SELECT fails('SELECT chatrel.leave_group(1)');
+SELECT fails('SELECT chatrel.send_group_message(1, ''x'')');
+SELECT chatrel.get_group(1);
+SELECT count(*) FROM chatrel.group_messages(1);
+COMMIT;
+
+-- an error that nobody catches ends the transaction, and not the session
+\set VERBOSITY sqlstate
+BEGIN;
+SELECT (chatrel.send_group_message(1, 'before the error')).message;
+SELECT chatrel.send_group_message(1, NULL);
+SELECT chatrel.send_group_message(1, 'after the error');
+COMMIT;
+SELECT chatrel.send_group_message(2, 'x');
+SELECT chatrel.create_group('one');
+SELECT written();
+SELECT (chatrel.send_group_message(1, 'still here')).message;
+-- after many errors in one session too
+DO $$
+BEGIN
+	FOR i IN 1..1000 LOOP
+		BEGIN
+			PERFORM chatrel.send_group_message(1, '');
+		EXCEPTION WHEN invalid_parameter_value THEN
+			NULL;
+		END;
+	END LOOP;
+END $$;
+SELECT jsonb_array_length(chatrel.get_group_with_chat_history(1) -> 'messages') AS messages;
+
+\pset format aligned
+\pset tuples_only off
+DROP FUNCTION fails(text), written();
+DROP EXTENSION chatrel;
+DROP ROLE regress_chatrel_nobody, regress_chatrel_ann, regress_chatrel_closed;

@@ -1,0 +1,178 @@
+# A database with data in every table of chatrel is dumped and restored into
+# another cluster, by pg_restore and by psql: every row, privilege and channel is
+# there again, every sequence goes on where it stood, and the triggers of a
+# linked table work.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my @tables = qw(users groups groups_members groups_messages groups_channels users_channels all_channel);
+my @sequences = qw(users_id_seq groups_id_seq groups_members_id_seq groups_messages_id_seq);
+my @databases = qw(own linked);
+
+# All that must be the same afterwards
+sub contents
+{
+	my ($node, $database) = @_;
+	my $text = '';
+
+	foreach my $table (@tables)
+	{
+		$text .= "$table:\n" . $node->safe_psql($database, "SELECT * FROM chatrel.$table t ORDER BY t::text COLLATE \"C\"") . "\n";
+	}
+	foreach my $sequence (@sequences)
+	{
+		$text .= "$sequence: " . $node->safe_psql($database, "SELECT last_value, is_called FROM chatrel.$sequence") . "\n";
+	}
+	$text .= "privileges:\n" . $node->safe_psql($database, q{
+		SELECT 'schema', nspacl::text FROM pg_namespace WHERE nspname = 'chatrel'
+		UNION ALL
+		SELECT oid::regprocedure::text, proacl::text FROM pg_proc WHERE pronamespace = 'chatrel'::regnamespace
+		UNION ALL
+		SELECT oid::regclass::text, relacl::text FROM pg_class WHERE relnamespace = 'chatrel'::regnamespace AND relkind IN ('r', 'v', 'S')
+		ORDER BY 1});
+	return $text;
+}
+
+my $source = PostgreSQL::Test::Cluster->new('source');
+$source->init;
+$source->start;
+
+my $roles = q{
+	CREATE ROLE app;
+	CREATE ROLE gateway;
+	CREATE ROLE ann;
+};
+$source->safe_psql('postgres', $roles);
+$source->safe_psql('postgres', "CREATE DATABASE $_") foreach @databases;
+
+# What is the same in both: groups, members, messages, channels, a deleted user, gaps
+my $chat = q{
+	SELECT chatrel.create_group('first', true, as_user => 1);
+	SELECT chatrel.create_group('second', as_user => 2);
+	SELECT chatrel.join_group(1, as_user => 2);
+	SELECT chatrel.join_group(2, as_user => 2);
+	SELECT chatrel.join_group(2, as_user => 3);
+	SELECT chatrel.send_group_message(1, 'hello', '2024-01-01 00:00:00.123456+00', as_user => 1);
+	SELECT chatrel.send_group_message(1, E'tab\t newline\n quote '' backslash \\\\ and ünïcødé ☃', 'infinity', as_user => 2);
+	SELECT chatrel.send_group_message(2, 'who is deleted', as_user => 3);
+	BEGIN; SELECT chatrel.send_group_message(2, 'never', as_user => 2); SELECT chatrel.create_group('never', true, as_user => 1); ROLLBACK;
+	SELECT chatrel.leave_group(1, as_user => 2);
+	SELECT chatrel.listen(as_user => 1);
+	SELECT chatrel.listen_all();
+	GRANT USAGE ON SCHEMA chatrel TO app;
+	GRANT EXECUTE ON FUNCTION chatrel.create_user(text, name) TO app;
+	GRANT EXECUTE ON FUNCTION chatrel.listen_all() TO gateway;
+	REVOKE EXECUTE ON FUNCTION chatrel.create_group(text, boolean, bigint) FROM PUBLIC;
+};
+
+$source->safe_psql('own', q{
+	CREATE EXTENSION chatrel;
+	SELECT chatrel.create_user('ann', 'ann'), chatrel.create_user('bob'), chatrel.create_user('cyd');
+} . $chat . q{
+	SELECT chatrel.delete_user(3);
+	SELECT chatrel.create_user('cyd');
+});
+$source->safe_psql('linked', q{
+	CREATE EXTENSION chatrel;
+	CREATE TABLE public.accounts (id serial PRIMARY KEY, "user name" text UNIQUE);
+	INSERT INTO public.accounts ("user name") VALUES ('ann'), ('bob'), ('cyd');
+	SELECT chatrel.link_users('public.accounts', 'id', 'user name');
+} . $chat . q{
+	DELETE FROM public.accounts WHERE id = 3;
+});
+
+my %before = map { $_ => contents($source, $_) } @databases;
+foreach my $database (@databases)
+{
+	foreach my $table (@tables)
+	{
+		cmp_ok($source->safe_psql($database, "SELECT count(*) FROM chatrel.$table"), '>', 0,
+			"$database: there is something in $table to be kept");
+	}
+}
+
+my $dumps = PostgreSQL::Test::Utils::tempdir;
+foreach my $database (@databases)
+{
+	$source->command_ok([ 'pg_dump', '-Fc', '-f', "$dumps/$database.custom", '-d', $source->connstr($database) ],
+		"$database: pg_dump -Fc");
+	$source->command_ok([ 'pg_dump', '-f', "$dumps/$database.sql", '-d', $source->connstr($database) ],
+		"$database: pg_dump");
+}
+$source->stop;
+
+my $target = PostgreSQL::Test::Cluster->new('target');
+$target->init;
+$target->start;
+$target->safe_psql('postgres', $roles);
+
+foreach my $format (qw(custom sql))
+{
+	foreach my $database (@databases)
+	{
+		my $copy = "${database}_$format";
+
+		$target->safe_psql('postgres', "CREATE DATABASE $copy");
+		if ($format eq 'custom')
+		{
+			$target->command_ok([ 'pg_restore', '--exit-on-error', '-d', $target->connstr($copy), "$dumps/$database.custom" ],
+				"$copy: pg_restore");
+		}
+		else
+		{
+			$target->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-o', '/dev/null', '-d', $target->connstr($copy), '-f', "$dumps/$database.sql" ],
+				"$copy: psql");
+		}
+		is(contents($target, $copy), $before{$database}, "$copy: rows, sequences, channels and privileges are the same");
+
+		# The sequences go on, and what is new fits what is old
+		is($target->safe_psql($copy, q{SELECT id FROM chatrel.send_group_message(2, 'after', as_user => 2)}), '5',
+			"$copy: the next message has the next id");
+		is($target->safe_psql($copy, q{SELECT id FROM chatrel.create_group('third', true, as_user => 2)}), '4',
+			"$copy: the next group has the next id");
+		is($target->safe_psql($copy, q{SELECT max(id) FROM chatrel.groups_members}), '6',
+			"$copy: the next member has the next id");
+		is($target->safe_psql($copy, q{SELECT jsonb_path_query_array(chatrel.get_group_with_chat_history(2, as_user => 2), '$.messages[*].message')}),
+			'["who is deleted", "after"]', "$copy: the history goes on");
+		is($target->safe_psql($copy, q{SELECT channel = 'chatrel_' || (SELECT channel FROM chatrel.groups_channels WHERE group_id = 1)
+				FROM chatrel.listen_group(1, as_user => 1) AS channel}),
+			't', "$copy: a group is heard on the channel it had");
+
+		# An event is heard on the gateway's channel of before, which is known after the restore
+		my ($heard) = $target->safe_psql($copy, q{
+			SELECT chatrel.listen_all();
+			SELECT chatrel.send_group_message(1, 'heard', as_user => 1);
+			SELECT 'end'}) =~ /(chatrel_[0-9a-f-]+)" with payload "\{"group_message"/;
+		is($heard, $target->safe_psql($copy, q{SELECT 'chatrel_' || channel FROM chatrel.all_channel}),
+			"$copy: the gateway hears on the channel it had");
+	}
+}
+
+foreach my $copy (qw(own_custom own_sql))
+{
+	is($target->safe_psql($copy, q{SELECT id FROM chatrel.create_user('dan')}), '5', "$copy: the next user has the next id");
+	is($target->safe_psql($copy, q{SET ROLE app; SELECT id FROM chatrel.create_user('eve')}), '6', "$copy: a granted function is granted");
+	is($target->safe_psql($copy, q{SELECT has_function_privilege('ann', 'chatrel.create_group(text, boolean, bigint)', 'EXECUTE')}),
+		'f', "$copy: a revoked function is revoked");
+}
+
+foreach my $copy (qw(linked_custom linked_sql))
+{
+	$target->safe_psql($copy, q{
+		INSERT INTO accounts ("user name") VALUES ('dan');
+		UPDATE accounts SET "user name" = 'robert' WHERE id = 2;
+		DELETE FROM accounts WHERE id = 1;
+	});
+	is($target->safe_psql($copy, q{SELECT id, username, deleted_at IS NOT NULL FROM chatrel.users ORDER BY id}),
+		"1|ann|t\n2|robert|f\n3|cyd|t\n4|dan|f", "$copy: the linked table's triggers work");
+	my (undef, undef, $stderr) = $target->psql($copy, q{SELECT chatrel.create_user('x')});
+	like($stderr, qr/the users are mirrored from table accounts/, "$copy: the link is known");
+}
+
+$target->stop;
+done_testing();
