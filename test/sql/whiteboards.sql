@@ -1,6 +1,6 @@
 -- Whiteboards: documents, errors, and what a role may read.
 SET client_min_messages = warning;
-CREATE EXTENSION IF NOT EXISTS chatrel;
+CREATE EXTENSION chatrel;
 \set SHOW_CONTEXT never
 
 CREATE ROLE regress_wb_ann;
@@ -164,3 +164,4 @@ DROP SCHEMA wb_evil CASCADE;
 DROP FUNCTION wb_error(text), wb_shape(jsonb);
 DROP OWNED BY regress_wb_ann, regress_wb_bob;
 DROP ROLE regress_wb_ann, regress_wb_bob;
+DROP EXTENSION chatrel;
