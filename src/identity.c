@@ -43,6 +43,18 @@ static SqlPlan user_create = {
 	SPI_OK_INSERT_RETURNING, 2, {TEXTOID, NAMEOID}
 };
 
+static SqlPlan user_taken = {
+	"SELECT FROM chatrel.users WHERE deleted_at IS NULL"
+	" AND (username" EQ "$1 OR role_name" EQ "$2)",
+	SPI_OK_SELECT, 2, {TEXTOID, NAMEOID}
+};
+
+/* After users with ids of their own: restored, imported or once mirrored. */
+static SqlPlan users_renumber = {
+	"SELECT pg_catalog.setval('chatrel.users_id_seq', pg_catalog.max(id)) FROM chatrel.users",
+	SPI_OK_SELECT, 0
+};
+
 /*
  * The lock of this update excludes the FOR SHARE of those who make the user a
  * member of something, but not the FOR KEY SHARE of a foreign key: a send that
@@ -170,8 +182,12 @@ chatrel_create_user(PG_FUNCTION_ARGS)
 
 	owner_begin(&scope, fcinfo);
 	check_not_linked();
-	if (plan_run(&user_create, PLAN_WRITE, values, nulls) == 0)
-		error_user_exists(username, role_name ? NameStr(*role_name) : NULL);
+	while (plan_run(&user_create, PLAN_WRITE, values, nulls) == 0)
+	{
+		if (plan_run(&user_taken, PLAN_LATEST, values, nulls) > 0)
+			error_user_exists(username, role_name ? NameStr(*role_name) : NULL);
+		plan_run(&users_renumber, PLAN_LATEST, NULL, NULL);
+	}
 	result = plan_return_row(fcinfo, 0);
 	owner_end(&scope);
 

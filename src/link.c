@@ -12,6 +12,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "catalog/namespace.h"
+#include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -105,6 +106,13 @@ check_not_linked(void)
 }
 
 /* ---------- the application's table ---------- */
+
+static char *
+qualified_name(Relation rel)
+{
+	return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+									  RelationGetRelationName(rel));
+}
 
 static int
 find_column(TupleDesc tupdesc, const char *table, const char *column)
@@ -249,6 +257,42 @@ mirror_truncate(void)
 	pfree(users);
 }
 
+/*
+ * Is a row that was deleted from a partition in the table all the same?  An
+ * update that moves it to another partition deletes it there and inserts it here.
+ */
+static bool
+row_has_moved(Relation rel, const char *id_column, int64 user_id)
+{
+	Oid			root;
+	Datum		values[] = {Int64GetDatum(user_id)};
+	Oid			types[] = {INT8OID};
+	OwnerScope	scope;
+	Relation	table;
+	bool		moved;
+
+	if (!rel->rd_rel->relispartition)
+		return false;
+	root = llast_oid(get_partition_ancestors(RelationGetRelid(rel)));
+	table = relation_open(root, AccessShareLock);
+	owner_begin_as(&scope, table->rd_rel->relowner);
+	restrict_operation();
+	SPI_execute_with_args(psprintf("SELECT FROM %s WHERE %s" EQ "$1",
+								   qualified_name(table), quote_identifier(id_column)),
+						  1, types, values, NULL, false, 1);
+	moved = SPI_processed > 0;
+	owner_end(&scope);
+	relation_close(table, NoLock);
+	return moved;
+}
+
+static void
+mirror_delete(Relation rel, const char *id_column, int64 user_id)
+{
+	if (!row_has_moved(rel, id_column, user_id))
+		(void) remove_user(user_id);
+}
+
 static void
 mirror_row(TriggerData *trigdata)
 {
@@ -262,7 +306,8 @@ mirror_row(TriggerData *trigdata)
 		mirror_insert(tuple_user_id(tuple, rel, &columns),
 					  tuple_username(tuple, rel, &columns));
 	else if (TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
-		(void) remove_user(tuple_user_id(tuple, rel, &columns));
+		mirror_delete(rel, trigdata->tg_trigger->tgargs[0],
+					  tuple_user_id(tuple, rel, &columns));
 	else
 		mirror_update(trigdata, &columns);
 }
@@ -439,8 +484,7 @@ chatrel_link_users(PG_FUNCTION_ARGS)
 	rel = relation_open(PG_GETARG_OID(0), ShareRowExclusiveLock);
 	check_table(rel);
 	find_columns(&columns, rel, id_column, username_column);
-	table = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-									   RelationGetRelationName(rel));
+	table = qualified_name(rel);
 
 	owner_begin(&scope, fcinfo);
 	check_not_linked();
