@@ -62,7 +62,7 @@ foreach my $n (10, 1000, 10000)
 	is(scalar(grep { /^(INSERT|UPDATE|DELETE)\b.*chatrel\.stickers\b/ } @change),
 		3, "three changes of $n stickers are three writes");
 	is(scalar(grep { /^SELECT\b.*chatrel\.stickers\b/ } @change), 1, "... one read");
-	is(scalar(@change), 8, "... and four for the whiteboard, its members and its version")
+	is(scalar(@change), 9, "... and five for the whiteboard, its member, its version and the channel of the group")
 	  or diag $changes{$n};
 	is(scalar(@got), 2, "$n stickers are read with their whiteboard by two statements")
 	  or diag join("\n", @got);
