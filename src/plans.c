@@ -99,10 +99,14 @@ plan_check(const SqlPlan *plan, int result)
 			 SPI_result_code_string(result), plan->sql);
 }
 
-/* Runs a plan and returns how many rows it gave or wrote. */
+/*
+ * Runs a plan and returns how many rows it gave or wrote.  The memory context
+ * stays the caller's; SPI would leave its own.
+ */
 uint64
 plan_run(SqlPlan *plan, PlanAccess access, Datum *values, const char *nulls)
 {
+	MemoryContext context = CurrentMemoryContext;
 	int			result;
 
 	plan_prepare(plan);
@@ -113,6 +117,7 @@ plan_run(SqlPlan *plan, PlanAccess access, Datum *values, const char *nulls)
 	else
 		result = SPI_execute_plan(plan->handle, values, nulls,
 								  access == PLAN_READ, 0);
+	MemoryContextSwitchTo(context);
 	plan_check(plan, result);
 	return SPI_processed;
 }
