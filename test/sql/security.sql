@@ -371,6 +371,7 @@ DECLARE
 	line text;
 BEGIN
 	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
+		line := regexp_replace(line, 'Filter: .*hashed SubPlan 1.*', 'Filter: (hashed SubPlan 1)');
 		RETURN NEXT regexp_replace(replace(line, ' (returns $0)', ''), '\$0|\(InitPlan 1\)\.col1', 'groups', 'g');
 	END LOOP;
 END $$;
