@@ -16,12 +16,15 @@ OBJS = \
 	src/chatrel.o \
 	src/check.o \
 	src/events.o \
+	src/follow_counters.o \
+	src/follow_lists.o \
 	src/groups.o \
 	src/guc.o \
 	src/identity.o \
 	src/link.o \
 	src/messages.o \
-	src/plans.o
+	src/plans.o \
+	src/relationships.o
 DATA = $(patsubst $(here)%,%,$(wildcard $(here)sql/chatrel--*.sql))
 PG_CPPFLAGS = -DCHATREL_VERSION='"$(EXTVERSION)"'
 

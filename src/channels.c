@@ -71,6 +71,21 @@ static SqlPlan user_channel_create = {
 	SPI_OK_INSERT, 1, {INT8OID}
 };
 
+static SqlPlan users_channels_create = {
+	"INSERT INTO chatrel.users_channels (user_id)"
+	" SELECT id FROM (SELECT id FROM pg_catalog.unnest($1) AS id"
+	" WHERE NOT EXISTS (SELECT FROM chatrel.users_channels c WHERE c.user_id" EQ "id)"
+	" ORDER BY id) missing"
+	" ON CONFLICT (user_id) DO NOTHING",
+	SPI_OK_INSERT, 1, {INT8ARRAYOID}
+};
+
+static SqlPlan users_channels_get = {
+	"SELECT c.channel FROM chatrel.users_channels c"
+	" WHERE c.user_id" EQ "ANY ($1) ORDER BY c.user_id FOR KEY SHARE",
+	SPI_OK_SELECT, 1, {INT8ARRAYOID}
+};
+
 /* Membership and channel are locked in this order, everywhere. */
 static SqlPlan channels_of_groups = {
 	"SELECT c.group_id, c.channel"
@@ -150,6 +165,15 @@ channel_name(const pg_uuid_t *channel, char *name)
 
 /* ---------- the channel of a group, of a user, of everything ---------- */
 
+/* Under a snapshot of the transaction's own. */
+static void
+error_channel_unseen(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not serialize access due to concurrent creation of a channel")));
+}
+
 /* Gets a channel, and makes one where there is none yet. */
 static void
 channel_get(SqlPlan *get, SqlPlan *create, int64 id, pg_uuid_t *channel)
@@ -160,11 +184,24 @@ channel_get(SqlPlan *get, SqlPlan *create, int64 id, pg_uuid_t *channel)
 	{
 		plan_run(create, PLAN_WRITE, values, NULL);
 		if (plan_run(get, PLAN_WRITE, values, NULL) == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-					 errmsg("could not serialize access due to concurrent creation of a channel")));
+			error_channel_unseen();
 	}
 	*channel = plan_uuid(0, 1);
+}
+
+/* The channels of many users, given in ascending order and each once. */
+pg_uuid_t *
+user_channels(const int64 *users, int nusers)
+{
+	Datum		values[] = {int64_array(users, nusers)};
+	pg_uuid_t  *channels = palloc_array(pg_uuid_t, nusers);
+
+	plan_run(&users_channels_create, PLAN_WRITE, values, NULL);
+	if (plan_run(&users_channels_get, PLAN_WRITE, values, NULL) != nusers)
+		error_channel_unseen();
+	for (int i = 0; i < nusers; i++)
+		channels[i] = plan_uuid(i, 1);
+	return channels;
 }
 
 void

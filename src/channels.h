@@ -13,11 +13,12 @@
 extern void channel_name(const pg_uuid_t *channel, char *name);
 
 /*
- * Between owner_begin() and owner_end().  The first three lock the channel
+ * Between owner_begin() and owner_end().  The first four lock the channel
  * against being replaced until the transaction ends.
  */
 extern void group_channel(int64 group_id, pg_uuid_t *channel);
 extern void user_channel(int64 user_id, pg_uuid_t *channel);
+extern pg_uuid_t *user_channels(const int64 *users, int nusers);
 extern void group_channel_replace(int64 group_id, pg_uuid_t *old_channel);
 extern bool all_channel(pg_uuid_t *channel);
 

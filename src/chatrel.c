@@ -3,8 +3,9 @@
  *	  Loading of the library: parameters and transaction callbacks.
  *
  * What chatrel does is in the files named after its domains: identity and link
- * (who is calling, and whose users they are), groups, messages; events and
- * channels carry what happened to whom it concerns.  They stand on plans (SQL
+ * (who is calling, and whose users they are), groups, messages, relationships
+ * with follow_counters and follow_lists (the follow graph); events and channels
+ * carry what happened to whom it concerns.  They stand on plans (SQL
  * through SPI), check (guards and errors), and guc (parameters).
  */
 #include "postgres.h"

@@ -24,6 +24,11 @@
 #define guc_malloc(elevel, size) malloc(size)
 #endif
 
+/* 17 numbers backends from 0 */
+#if PG_VERSION_NUM < 170000
+#define MyProcNumber (MyBackendId - 1)
+#endif
+
 /* 18 lets a module say its name and version */
 #if PG_VERSION_NUM < 180000
 #define PG_MODULE_MAGIC_EXT(...) PG_MODULE_MAGIC

@@ -106,7 +106,12 @@ static SqlPlan groups_of_user = {
 static SqlPlan login_document = {
 	"SELECT pg_catalog.jsonb_build_object("
 	"'id', me.id, 'username', me.username,"
-	" 'friends', '[]'::pg_catalog.jsonb,"
+	" 'friends', COALESCE((SELECT pg_catalog.jsonb_agg(" JSON_USER("friend") " ORDER BY follows.id)"
+	" FROM chatrel.relationships follows"
+	" JOIN chatrel.relationships back"
+	" ON back.follower_id" EQ "follows.followed_id AND back.followed_id" EQ "follows.follower_id"
+	" JOIN chatrel.users friend ON friend.id" EQ "follows.followed_id"
+	" WHERE follows.follower_id" EQ "me.id AND friend.deleted_at IS NULL), '[]'::pg_catalog.jsonb),"
 	" 'groups', COALESCE((SELECT pg_catalog.jsonb_agg(" JSON_GROUP("g", "") " ORDER BY mine.id)"
 	" FROM chatrel.groups_members mine"
 	" JOIN chatrel.groups g ON g.id" EQ "mine.group_id"

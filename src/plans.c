@@ -12,10 +12,13 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "tcop/dest.h"
 #include "executor/tstoreReceiver.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -90,6 +93,10 @@ plan_run(SqlPlan *plan, PlanAccess access, Datum *values, const char *nulls)
 		result = SPI_execute_snapshot(plan->handle, values, nulls,
 									  GetLatestSnapshot(), InvalidSnapshot,
 									  true, false, 0);
+	else if (access == PLAN_CASCADE && IsolationUsesXactSnapshot())
+		result = SPI_execute_snapshot(plan->handle, values, nulls,
+									  GetLatestSnapshot(), GetTransactionSnapshot(),
+									  false, true, 0);
 	else
 		result = SPI_execute_plan(plan->handle, values, nulls,
 								  access == PLAN_READ, 0);
@@ -125,6 +132,20 @@ plan_fill(SqlPlan *plan, ReturnSetInfo *rsinfo, Datum *values, const char *nulls
 	plan_check(plan, SPI_execute_plan_extended(plan->handle, &options));
 	dest->rDestroy(dest);
 	return SPI_processed;
+}
+
+Datum
+int64_array(const int64 *elements, int count)
+{
+	Datum	   *datums = palloc_array(Datum, count);
+	ArrayType  *array;
+
+	for (int i = 0; i < count; i++)
+		datums[i] = Int64GetDatum(elements[i]);
+	array = construct_array(datums, count, INT8OID, sizeof(int64),
+							FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+	pfree(datums);
+	return PointerGetDatum(array);
 }
 
 /* ---------- the last result: rows from 0, columns from 1, nothing null ---------- */

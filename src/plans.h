@@ -28,6 +28,7 @@ typedef struct SqlPlan
 #define EQ " OPERATOR(pg_catalog.=) "
 #define NE " OPERATOR(pg_catalog.<>) "
 #define LT " OPERATOR(pg_catalog.<) "
+#define GT " OPERATOR(pg_catalog.>) "
 
 /* What owner_begin() found and owner_end() puts back. */
 typedef struct OwnerScope
@@ -40,8 +41,11 @@ typedef enum PlanAccess
 {
 	PLAN_READ,					/* the caller's snapshot; works on a standby */
 	PLAN_WRITE,					/* a snapshot of its own; may lock and write */
-	PLAN_LATEST					/* reads what has committed by now, whatever the
+	PLAN_LATEST,				/* reads what has committed by now, whatever the
 								 * isolation level */
+	PLAN_CASCADE				/* writes what has committed by now, and fails on
+								 * what the transaction's snapshot does not see,
+								 * as the cascades of foreign keys do */
 } PlanAccess;
 
 extern void owner_begin(OwnerScope *scope, FunctionCallInfo fcinfo);
@@ -49,6 +53,9 @@ extern void owner_end(const OwnerScope *scope);
 
 extern uint64 plan_run(SqlPlan *plan, PlanAccess access, Datum *values, const char *nulls);
 extern uint64 plan_fill(SqlPlan *plan, ReturnSetInfo *rsinfo, Datum *values, const char *nulls);
+
+/* An array to run a plan with. */
+extern Datum int64_array(const int64 *elements, int count);
 
 extern int64 plan_int64(uint64 row, int column);
 extern char *plan_cstring(uint64 row, int column);

@@ -1,0 +1,370 @@
+/*
+ * follow_counters.c
+ *	  How many follow whom, without counting them.
+ *
+ * Triggers on relationships keep the counters in the transaction that changes
+ * the relationships, whatever way it does; so a counter is as right as the
+ * table, after a rollback too.  To count is to update a row, and an updated row
+ * is locked until its transaction ends: were there one row for a user, all who
+ * follow a celebrity would queue up behind one another, and two transactions
+ * that follow several users would deadlock.  So a user has several rows, the
+ * sum of which counts, and nobody ever waits for one:
+ *
+ *	  shared	(slot above 0) is the one that a user has at first.  It is taken
+ *				by who finds it free (SKIP LOCKED).
+ *	  private	(slot below 0) is made by a backend that found it taken, and is
+ *				from then on used by the backend of that number only.
+ *
+ * So an ordinary user has one row, and a celebrity at most one more for each
+ * backend that the server allows, however many followers there are.
+ *
+ * A transaction with a snapshot of its own (REPEATABLE READ) would fail on a
+ * shared row that others have changed since: it uses private ones.  So does a
+ * statement that changes many relationships, which adds all up first.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/proc.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
+
+#include "check.h"
+#include "compat.h"
+#include "follow_counters.h"
+#include "identity.h"
+#include "plans.h"
+
+/* $1 user, $2 private slot, $3 and $4 what to add; writes one row, or none. */
+static SqlPlan counter_add = {
+	"UPDATE chatrel.follow_counters c"
+	" SET following = c.following OPERATOR(pg_catalog.+) $3,"
+	" followers = c.followers OPERATOR(pg_catalog.+) $4"
+	" WHERE c.user_id" EQ "$1 AND c.slot" EQ "COALESCE("
+	"(SELECT p.slot FROM chatrel.follow_counters p"
+	" WHERE p.user_id" EQ "$1 AND p.slot" EQ "$2),"
+	" (SELECT s.slot FROM chatrel.follow_counters s"
+	" WHERE s.user_id" EQ "$1 AND s.slot" GT "0"
+	" LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED))",
+	SPI_OK_UPDATE, 4, {INT8OID, INT4OID, INT8OID, INT8OID}
+};
+
+/*
+ * Into rows that nobody else can hold: $1 own slot, $2 users, $3 and $4 what to
+ * add for each.  A user who has no shared row gets one.
+ */
+#define COUNTERS_ADD(source) \
+	"INSERT INTO chatrel.follow_counters AS c (user_id, slot, following, followers)" \
+	" SELECT d.user_id, CASE WHEN EXISTS (SELECT FROM chatrel.follow_counters s" \
+	" WHERE s.user_id" EQ "d.user_id AND s.slot" GT "0)" \
+	" THEN OPERATOR(pg_catalog.-) $1 ELSE $1 END, d.following, d.followers" \
+	" FROM " source " d (user_id, following, followers)" \
+	" ON CONFLICT (user_id, slot) DO UPDATE" \
+	" SET following = c.following OPERATOR(pg_catalog.+) EXCLUDED.following," \
+	" followers = c.followers OPERATOR(pg_catalog.+) EXCLUDED.followers"
+
+static SqlPlan counters_add = {
+	COUNTERS_ADD("ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4))"),
+	SPI_OK_INSERT, 4, {INT4OID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID}
+};
+
+static SqlPlan counters_forget = {
+	"DELETE FROM chatrel.follow_counters WHERE user_id" EQ "$1",
+	SPI_OK_DELETE, 1, {INT8OID}
+};
+
+static SqlPlan counters_truncate = {
+	"TRUNCATE chatrel.follow_counters",
+	SPI_OK_UTILITY, 0
+};
+
+static SqlPlan counts_of_user = {
+	"SELECT COALESCE(pg_catalog.sum(c.following), 0)::pg_catalog.int8,"
+	" COALESCE(pg_catalog.sum(c.followers), 0)::pg_catalog.int8"
+	" FROM chatrel.follow_counters c WHERE c.user_id" EQ "$1"
+	" HAVING EXISTS (SELECT FROM chatrel.users u"
+	" WHERE u.id" EQ "$1 AND u.deleted_at IS NULL)",
+	SPI_OK_SELECT, 1, {INT8OID}
+};
+
+static SqlPlan verify_exclude = {
+	"LOCK TABLE chatrel.relationships IN SHARE ROW EXCLUSIVE MODE",
+	SPI_OK_UTILITY, 0
+};
+
+/* Whose counters are wrong: user_id, the counters, and what counting gives. */
+#define WRONG_COUNTERS \
+	"(SELECT user_id," \
+	" pg_catalog.sum(counted.following)::pg_catalog.int8 AS following," \
+	" pg_catalog.sum(counted.followers)::pg_catalog.int8 AS followers," \
+	" pg_catalog.sum(counted.true_following)::pg_catalog.int8 AS true_following," \
+	" pg_catalog.sum(counted.true_followers)::pg_catalog.int8 AS true_followers" \
+	" FROM (SELECT user_id, following, followers, 0, 0 FROM chatrel.follow_counters" \
+	" UNION ALL SELECT follower_id, 0, 0, 1, 0 FROM chatrel.relationships" \
+	" UNION ALL SELECT followed_id, 0, 0, 0, 1 FROM chatrel.relationships)" \
+	" counted (user_id, following, followers, true_following, true_followers)" \
+	" GROUP BY user_id" \
+	" HAVING pg_catalog.sum(counted.following)" NE "pg_catalog.sum(counted.true_following)" \
+	" OR pg_catalog.sum(counted.followers)" NE "pg_catalog.sum(counted.true_followers))"
+
+static SqlPlan wrong_counters = {
+	"SELECT user_id, following, followers, true_following, true_followers"
+	" FROM " WRONG_COUNTERS " wrong ORDER BY user_id",
+	SPI_OK_SELECT, 0
+};
+
+static SqlPlan counters_repair = {
+	COUNTERS_ADD("(SELECT user_id, true_following OPERATOR(pg_catalog.-) following,"
+				 " true_followers OPERATOR(pg_catalog.-) followers FROM " WRONG_COUNTERS " wrong)"),
+	SPI_OK_INSERT, 1, {INT4OID}
+};
+
+PG_FUNCTION_INFO_V1(chatrel_count_follows);
+PG_FUNCTION_INFO_V1(chatrel_follow_counts);
+PG_FUNCTION_INFO_V1(chatrel_verify_follow_counts);
+
+/* What a statement changes for one user. */
+typedef struct FollowDelta
+{
+	int64		user_id;
+	int64		following;
+	int64		followers;
+} FollowDelta;
+
+typedef struct FollowDeltas
+{
+	FollowDelta *items;
+	int			count;
+	int			max;
+} FollowDeltas;
+
+/* Beyond so many the changes of a statement are written in several parts. */
+#define MAX_DELTAS			(1024 * 1024)
+
+/* Up to so many users each is written by itself, to a shared row if one is free. */
+#define MAX_SINGLE_DELTAS	4
+
+/* ---------- adding up what a statement changes ---------- */
+
+static int
+compare_deltas(const void *a, const void *b)
+{
+	int64		left = ((const FollowDelta *) a)->user_id;
+	int64		right = ((const FollowDelta *) b)->user_id;
+
+	return left < right ? -1 : left > right;
+}
+
+/* One delta for each user whose counts change, in the order of the users. */
+static void
+merge_deltas(FollowDeltas *deltas)
+{
+	int			count = 0;
+
+	qsort(deltas->items, deltas->count, sizeof(FollowDelta), compare_deltas);
+	for (int i = 0; i < deltas->count;)
+	{
+		FollowDelta sum = deltas->items[i];
+
+		while (++i < deltas->count && deltas->items[i].user_id == sum.user_id)
+		{
+			sum.following += deltas->items[i].following;
+			sum.followers += deltas->items[i].followers;
+		}
+		if (sum.following != 0 || sum.followers != 0)
+			deltas->items[count++] = sum;
+	}
+	deltas->count = count;
+}
+
+/* The slot of the backend: shared as it is, private when negated. */
+static int32
+own_slot(void)
+{
+	return MyProcNumber + 1;
+}
+
+static bool
+write_single_delta(const FollowDelta *delta)
+{
+	Datum		values[] = {Int64GetDatum(delta->user_id), Int32GetDatum(-own_slot()),
+		Int64GetDatum(delta->following), Int64GetDatum(delta->followers)};
+
+	return plan_run(&counter_add, PLAN_WRITE, values, NULL) > 0;
+}
+
+static void
+write_all_deltas(const FollowDelta *items, int count)
+{
+	int64	   *users = palloc_array(int64, count);
+	int64	   *following = palloc_array(int64, count);
+	int64	   *followers = palloc_array(int64, count);
+	Datum		values[4];
+
+	for (int i = 0; i < count; i++)
+	{
+		users[i] = items[i].user_id;
+		following[i] = items[i].following;
+		followers[i] = items[i].followers;
+	}
+	values[0] = Int32GetDatum(own_slot());
+	values[1] = int64_array(users, count);
+	values[2] = int64_array(following, count);
+	values[3] = int64_array(followers, count);
+	plan_run(&counters_add, PLAN_WRITE, values, NULL);
+}
+
+/* Writes the changes to the counters, and begins from none. */
+static void
+write_deltas(FollowDeltas *deltas)
+{
+	bool		single;
+
+	merge_deltas(deltas);
+	single = deltas->count <= MAX_SINGLE_DELTAS && !IsolationUsesXactSnapshot();
+	for (int i = 0; single && i < deltas->count; i++)
+		if (!write_single_delta(&deltas->items[i]))
+			write_all_deltas(&deltas->items[i], 1);
+	if (!single)
+		write_all_deltas(deltas->items, deltas->count);
+	deltas->count = 0;
+}
+
+static void
+add_delta(FollowDeltas *deltas, int64 user_id, int following, int followers)
+{
+	if (deltas->count == deltas->max)
+	{
+		deltas->max = Max(deltas->max * 2, MAX_SINGLE_DELTAS);
+		deltas->items = deltas->items == NULL
+			? palloc_array(FollowDelta, deltas->max)
+			: repalloc_array(deltas->items, FollowDelta, deltas->max);
+	}
+	deltas->items[deltas->count].user_id = user_id;
+	deltas->items[deltas->count].following = following;
+	deltas->items[deltas->count].followers = followers;
+	deltas->count++;
+}
+
+/* The rows of a transition table; sign is 1 for those that came, -1 for those that went. */
+static void
+add_rows(FollowDeltas *deltas, Tuplestorestate *rows, Relation rel, int sign)
+{
+	TupleDesc	tupdesc = RelationGetDescr(rel);
+	int			follower = SPI_fnumber(tupdesc, "follower_id");
+	int			followed = SPI_fnumber(tupdesc, "followed_id");
+	TupleTableSlot *slot;
+	bool		isnull;
+
+	if (rows == NULL)
+		return;
+
+	/* Other triggers read the same table: a place in it of our own. */
+	slot = MakeSingleTupleTableSlot(tupdesc, &TTSOpsMinimalTuple);
+	tuplestore_select_read_pointer(rows, tuplestore_alloc_read_pointer(rows, EXEC_FLAG_REWIND));
+	tuplestore_rescan(rows);
+	while (tuplestore_gettupleslot(rows, true, false, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (deltas->count >= MAX_DELTAS)
+			write_deltas(deltas);
+		add_delta(deltas, DatumGetInt64(slot_getattr(slot, follower, &isnull)), sign, 0);
+		add_delta(deltas, DatumGetInt64(slot_getattr(slot, followed, &isnull)), 0, sign);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+Datum
+chatrel_count_follows(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+	FollowDeltas deltas = {0};
+	OwnerScope	scope;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigdata->tg_event) ||
+		!TRIGGER_FIRED_FOR_STATEMENT(trigdata->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("chatrel.count_follows() is for the triggers of chatrel.relationships")));
+
+	owner_begin(&scope, fcinfo);
+	if (TRIGGER_FIRED_BY_TRUNCATE(trigdata->tg_event))
+		plan_run(&counters_truncate, PLAN_WRITE, NULL, NULL);
+	add_rows(&deltas, trigdata->tg_oldtable, trigdata->tg_relation, -1);
+	add_rows(&deltas, trigdata->tg_newtable, trigdata->tg_relation, 1);
+	if (deltas.count > 0)
+		write_deltas(&deltas);
+	owner_end(&scope);
+
+	return PointerGetDatum(NULL);
+}
+
+/* Takes away the counters of a user who is gone from the graph: they are all nought. */
+void
+follow_counters_forget(int64 user_id)
+{
+	Datum		values[] = {Int64GetDatum(user_id)};
+
+	plan_run(&counters_forget, PLAN_CASCADE, values, NULL);
+}
+
+/* ---------- functions ---------- */
+
+Datum
+chatrel_follow_counts(PG_FUNCTION_ARGS)
+{
+	int64		acting = acting_user(fcinfo, 1);
+	int64		user_id = PG_ARGISNULL(0) ? acting : PG_GETARG_INT64(0);
+	Datum		values[] = {Int64GetDatum(user_id)};
+	OwnerScope	scope;
+	Datum		result;
+
+	owner_begin(&scope, fcinfo);
+	if (plan_run(&counts_of_user, PLAN_READ, values, NULL) == 0)
+		error_user_not_found(user_id);
+	result = plan_return_row(fcinfo, 0);
+	owner_end(&scope);
+
+	PG_RETURN_DATUM(result);
+}
+
+/* Nobody may follow meanwhile, and everything that has committed must be seen. */
+static void
+check_repair(void)
+{
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
+				 errmsg("the follow counters can be repaired in a READ COMMITTED transaction only")));
+}
+
+Datum
+chatrel_verify_follow_counts(PG_FUNCTION_ARGS)
+{
+	bool		repair = require_bool(fcinfo, 0, "repair");
+	Datum		values[] = {Int32GetDatum(own_slot())};
+	OwnerScope	scope;
+
+	if (repair)
+		check_repair();
+	InitMaterializedSRF(fcinfo, 0);
+
+	owner_begin(&scope, fcinfo);
+	if (repair)
+		plan_run(&verify_exclude, PLAN_WRITE, NULL, NULL);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	plan_fill(&wrong_counters, (ReturnSetInfo *) fcinfo->resultinfo, NULL, NULL);
+	PopActiveSnapshot();
+	if (repair)
+		plan_run(&counters_repair, PLAN_WRITE, values, NULL);
+	owner_end(&scope);
+
+	return (Datum) 0;
+}
