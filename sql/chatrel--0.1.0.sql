@@ -253,7 +253,7 @@ COMMENT ON INDEX chatrel.relationships_followed_id_name_only_idx IS 'who follows
  */
 CREATE TABLE chatrel.follow_counters (
 	user_id bigint NOT NULL,
-	slot integer NOT NULL CHECK (slot <> 0),
+	slot integer NOT NULL,
 	following bigint NOT NULL,
 	followers bigint NOT NULL,
 	PRIMARY KEY (user_id, slot)
@@ -261,7 +261,7 @@ CREATE TABLE chatrel.follow_counters (
 
 COMMENT ON TABLE chatrel.follow_counters IS 'private: the counters that follow_counts() adds up, kept by triggers on relationships';
 COMMENT ON COLUMN chatrel.follow_counters.user_id IS 'the user that is counted for';
-COMMENT ON COLUMN chatrel.follow_counters.slot IS 'above 0: shared by all sessions; below 0: of one backend, by its number';
+COMMENT ON COLUMN chatrel.follow_counters.slot IS '0: shared by all sessions; otherwise the number of the backend that it is private to';
 COMMENT ON COLUMN chatrel.follow_counters.following IS 'this row''s part of how many the user follows; may be negative';
 COMMENT ON COLUMN chatrel.follow_counters.followers IS 'this row''s part of how many follow the user; may be negative';
 

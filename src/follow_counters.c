@@ -7,20 +7,22 @@
  * table, after a rollback too.  To count is to update a row, and an updated row
  * is locked until its transaction ends: were there one row for a user, all who
  * follow a celebrity would queue up behind one another, and two transactions
- * that follow several users would deadlock.  So a user has several rows, the
- * sum of which counts, and nobody ever waits for one:
+ * that follow several users would deadlock.  So a user may have several rows,
+ * the sum of which counts, and nobody ever waits for one:
  *
- *	  shared	(slot above 0) is the one that a user has at first.  It is taken
- *				by who finds it free (SKIP LOCKED).
- *	  private	(slot below 0) is made by a backend that found it taken, and is
- *				from then on used by the backend of that number only.
+ *	  shared	slot 0, written by who holds the user's advisory lock, which is
+ *				never waited for.
+ *	  private	slot n, written by the backend of number n only: where it did not
+ *				get the lock.
  *
- * So an ordinary user has one row, and a celebrity at most one more for each
- * backend that the server allows, however many followers there are.
+ * So an ordinary user has one row or a few, and a celebrity at most one for
+ * each backend that the server allows, however many followers there are.
  *
- * A transaction with a snapshot of its own (REPEATABLE READ) would fail on a
- * shared row that others have changed since: it uses private ones.  So does a
- * statement that changes many relationships, which adds all up first.
+ * Only private rows are written by a transaction with a snapshot of its own
+ * (REPEATABLE READ), which would fail on a shared one that others have changed
+ * since; by a statement that changes the counts of many users; and by a
+ * transaction that holds many of the locks already, as there is not room for
+ * any number of them.
  */
 #include "postgres.h"
 
@@ -30,7 +32,8 @@
 #include "executor/executor.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "storage/proc.h"
+#include "storage/backendid.h"
+#include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -42,29 +45,19 @@
 #include "identity.h"
 #include "plans.h"
 
-/* $1 user, $2 private slot, $3 and $4 what to add; writes one row, or none. */
+/* $1 user, $2 slot, $3 and $4 what to add */
 static SqlPlan counter_add = {
-	"UPDATE chatrel.follow_counters c"
-	" SET following = c.following OPERATOR(pg_catalog.+) $3,"
-	" followers = c.followers OPERATOR(pg_catalog.+) $4"
-	" WHERE c.user_id" EQ "$1 AND c.slot" EQ "COALESCE("
-	"(SELECT p.slot FROM chatrel.follow_counters p"
-	" WHERE p.user_id" EQ "$1 AND p.slot" EQ "$2),"
-	" (SELECT s.slot FROM chatrel.follow_counters s"
-	" WHERE s.user_id" EQ "$1 AND s.slot" GT "0"
-	" LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED))",
+	"UPDATE chatrel.follow_counters"
+	" SET following = following OPERATOR(pg_catalog.+) $3,"
+	" followers = followers OPERATOR(pg_catalog.+) $4"
+	" WHERE user_id" EQ "$1 AND slot" EQ "$2",
 	SPI_OK_UPDATE, 4, {INT8OID, INT4OID, INT8OID, INT8OID}
 };
 
-/*
- * Into rows that nobody else can hold: $1 own slot, $2 users, $3 and $4 what to
- * add for each.  A user who has no shared row gets one.
- */
+/* The same for many users, each with or without a row: $1 slot, $2 users */
 #define COUNTERS_ADD(source) \
 	"INSERT INTO chatrel.follow_counters AS c (user_id, slot, following, followers)" \
-	" SELECT d.user_id, CASE WHEN EXISTS (SELECT FROM chatrel.follow_counters s" \
-	" WHERE s.user_id" EQ "d.user_id AND s.slot" GT "0)" \
-	" THEN OPERATOR(pg_catalog.-) $1 ELSE $1 END, d.following, d.followers" \
+	" SELECT d.user_id, $1, d.following, d.followers" \
 	" FROM " source " d (user_id, following, followers)" \
 	" ON CONFLICT (user_id, slot) DO UPDATE" \
 	" SET following = c.following OPERATOR(pg_catalog.+) EXCLUDED.following," \
@@ -148,8 +141,16 @@ typedef struct FollowDeltas
 /* Beyond so many the changes of a statement are written in several parts. */
 #define MAX_DELTAS			(1024 * 1024)
 
-/* Up to so many users each is written by itself, to a shared row if one is free. */
-#define MAX_SINGLE_DELTAS	4
+/* Up to so many users are written to one by one, to the shared row if it is free. */
+#define MAX_SINGLE_DELTAS	16
+
+/* So many locks a transaction may hold; the server has room for 64 each. */
+#define MAX_SHARED_LOCKS	24
+
+/* Tells the locks from other advisory locks, as 1 and 2 tell PostgreSQL's own. */
+#define SHARED_LOCK_CLASS	0x4348
+
+#define SHARED_SLOT			0
 
 /* ---------- adding up what a statement changes ---------- */
 
@@ -184,24 +185,47 @@ merge_deltas(FollowDeltas *deltas)
 	deltas->count = count;
 }
 
-/* The slot of the backend: shared as it is, private when negated. */
+/* ---------- writing it ---------- */
+
 static int32
-own_slot(void)
+private_slot(void)
 {
 	return MyProcNumber + 1;
 }
 
+/* Whether the transaction, until it ends, is the one that writes the shared row. */
 static bool
-write_single_delta(const FollowDelta *delta)
+lock_shared(int64 user_id)
 {
-	Datum		values[] = {Int64GetDatum(delta->user_id), Int32GetDatum(-own_slot()),
-		Int64GetDatum(delta->following), Int64GetDatum(delta->followers)};
+	static FullTransactionId counted_for;
+	static int	nlocks;
+	FullTransactionId xid = GetTopFullTransactionId();
+	LOCKTAG		tag;
 
-	return plan_run(&counter_add, PLAN_WRITE, values, NULL) > 0;
+	if (!FullTransactionIdEquals(xid, counted_for))
+	{
+		counted_for = xid;
+		nlocks = 0;
+	}
+	if (IsolationUsesXactSnapshot() || nlocks >= MAX_SHARED_LOCKS)
+		return false;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (user_id >> 32),
+						 (uint32) user_id, SHARED_LOCK_CLASS);
+	switch (LockAcquire(&tag, ExclusiveLock, false, true))
+	{
+		case LOCKACQUIRE_OK:
+			nlocks++;
+			return true;
+		case LOCKACQUIRE_NOT_AVAIL:
+			return false;
+		default:
+			return true;
+	}
 }
 
 static void
-write_all_deltas(const FollowDelta *items, int count)
+insert_deltas(int32 slot, const FollowDelta *items, int count)
 {
 	int64	   *users = palloc_array(int64, count);
 	int64	   *following = palloc_array(int64, count);
@@ -214,26 +238,34 @@ write_all_deltas(const FollowDelta *items, int count)
 		following[i] = items[i].following;
 		followers[i] = items[i].followers;
 	}
-	values[0] = Int32GetDatum(own_slot());
+	values[0] = Int32GetDatum(slot);
 	values[1] = int64_array(users, count);
 	values[2] = int64_array(following, count);
 	values[3] = int64_array(followers, count);
 	plan_run(&counters_add, PLAN_WRITE, values, NULL);
 }
 
+static void
+write_delta(const FollowDelta *delta)
+{
+	int32		slot = lock_shared(delta->user_id) ? SHARED_SLOT : private_slot();
+	Datum		values[] = {Int64GetDatum(delta->user_id), Int32GetDatum(slot),
+		Int64GetDatum(delta->following), Int64GetDatum(delta->followers)};
+
+	if (plan_run(&counter_add, PLAN_WRITE, values, NULL) == 0)
+		insert_deltas(slot, delta, 1);
+}
+
 /* Writes the changes to the counters, and begins from none. */
 static void
 write_deltas(FollowDeltas *deltas)
 {
-	bool		single;
-
 	merge_deltas(deltas);
-	single = deltas->count <= MAX_SINGLE_DELTAS && !IsolationUsesXactSnapshot();
-	for (int i = 0; single && i < deltas->count; i++)
-		if (!write_single_delta(&deltas->items[i]))
-			write_all_deltas(&deltas->items[i], 1);
-	if (!single)
-		write_all_deltas(deltas->items, deltas->count);
+	if (deltas->count > MAX_SINGLE_DELTAS)
+		insert_deltas(private_slot(), deltas->items, deltas->count);
+	else
+		for (int i = 0; i < deltas->count; i++)
+			write_delta(&deltas->items[i]);
 	deltas->count = 0;
 }
 
@@ -349,7 +381,7 @@ Datum
 chatrel_verify_follow_counts(PG_FUNCTION_ARGS)
 {
 	bool		repair = require_bool(fcinfo, 0, "repair");
-	Datum		values[] = {Int32GetDatum(own_slot())};
+	Datum		values[] = {Int32GetDatum(private_slot())};
 	OwnerScope	scope;
 
 	if (repair)

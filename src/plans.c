@@ -66,9 +66,11 @@ plan_prepare(SqlPlan *plan)
 	if (plan->handle != NULL)
 		return;
 
-	handle = SPI_prepare(plan->sql, plan->nargs, plan->argtypes);
+	/* The same for all values: to plan for some costs more than it would save. */
+	handle = SPI_prepare_cursor(plan->sql, plan->nargs, plan->argtypes,
+								CURSOR_OPT_GENERIC_PLAN);
 	if (handle == NULL)
-		elog(ERROR, "SPI_prepare failed: %s for %s",
+		elog(ERROR, "SPI_prepare_cursor failed: %s for %s",
 			 SPI_result_code_string(SPI_result), plan->sql);
 	SPI_keepplan(handle);
 	plan->handle = handle;

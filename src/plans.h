@@ -28,7 +28,6 @@ typedef struct SqlPlan
 #define EQ " OPERATOR(pg_catalog.=) "
 #define NE " OPERATOR(pg_catalog.<>) "
 #define LT " OPERATOR(pg_catalog.<) "
-#define GT " OPERATOR(pg_catalog.>) "
 
 /* What owner_begin() found and owner_end() puts back. */
 typedef struct OwnerScope

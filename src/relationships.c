@@ -25,17 +25,18 @@
 #include "plans.h"
 #include "relationships.h"
 
-/* Adds nothing where the row exists, or one of the two users does not. */
+static SqlPlan users_lock = {
+	"SELECT id, username FROM chatrel.users"
+	" WHERE id" EQ "ANY (ARRAY[$1, $2]) AND deleted_at IS NULL"
+	" ORDER BY id FOR KEY SHARE",
+	SPI_OK_SELECT, 2, {INT8OID, INT8OID}
+};
+
 static SqlPlan follow_add = {
-	"INSERT INTO chatrel.relationships AS r (follower_id, followed_id, follow_type)"
-	" SELECT $1, $2, " FOLLOW_TYPE("$3")
-	" FROM (SELECT FROM chatrel.users u"
-	" WHERE u.id" EQ "ANY (ARRAY[$1, $2]) AND u.deleted_at IS NULL"
-	" ORDER BY u.id FOR KEY SHARE) both_users"
-	" HAVING pg_catalog.count(*)" EQ "2"
-	" ON CONFLICT (follower_id, followed_id) DO NOTHING"
-	" RETURNING (SELECT u.username FROM chatrel.users u WHERE u.id" EQ "r.follower_id)",
-	SPI_OK_INSERT_RETURNING, 3, {INT8OID, INT8OID, TEXTOID}
+	"INSERT INTO chatrel.relationships (follower_id, followed_id, follow_type)"
+	" VALUES ($1, $2, " FOLLOW_TYPE("$3") ")"
+	" ON CONFLICT (follower_id, followed_id) DO NOTHING",
+	SPI_OK_INSERT, 3, {INT8OID, INT8OID, TEXTOID}
 };
 
 static SqlPlan follow_change = {
@@ -52,11 +53,7 @@ static SqlPlan follow_exists = {
 };
 
 static SqlPlan follow_remove = {
-	"DELETE FROM chatrel.relationships"
-	" WHERE follower_id" EQ "$1 AND followed_id" EQ "$2"
-	" AND (SELECT pg_catalog.count(*)" EQ "2 FROM (SELECT FROM chatrel.users u"
-	" WHERE u.id" EQ "ANY (ARRAY[$1, $2]) AND u.deleted_at IS NULL"
-	" ORDER BY u.id FOR KEY SHARE) both_users)",
+	"DELETE FROM chatrel.relationships WHERE follower_id" EQ "$1 AND followed_id" EQ "$2",
 	SPI_OK_DELETE, 2, {INT8OID, INT8OID}
 };
 
@@ -150,39 +147,45 @@ followed_event(const pg_uuid_t *channel, int64 follower_id, int64 followed_id,
 	event_owe(channel, &event, EVENT_CHANNEL_AND_ALL);
 }
 
-/* Adds the relationship; false if it exists, or one of the users does not. */
-static bool
-follow_begin(int64 follower_id, int64 followed_id, const char *follow_type, Datum *values)
+/*
+ * Locks the two users against being deleted, and returns the follower's name.
+ * They come in the order of their ids.
+ */
+static char *
+lock_users(int64 follower_id, int64 followed_id)
 {
-	char	   *username;
-	pg_uuid_t	channel;
+	Datum		values[] = {Int64GetDatum(follower_id), Int64GetDatum(followed_id)};
+	uint64		nusers = plan_run(&users_lock, PLAN_WRITE, values, NULL);
 
-	if (plan_run(&follow_add, PLAN_WRITE, values, NULL) == 0)
-		return false;
-	username = plan_cstring(0, 1);
-	user_channel(followed_id, &channel);
-	followed_event(&channel, follower_id, followed_id, username, follow_type);
-	return true;
+	if (nusers < 2)
+	{
+		bool		has_follower = nusers > 0 && plan_int64(0, 1) == follower_id;
+
+		error_user_not_found(has_follower ? followed_id : follower_id);
+	}
+	return plan_cstring(follower_id < followed_id ? 0 : 1, 2);
 }
 
 /* Follows, or changes how; false if there is nothing to change. */
 static bool
 follow(int64 follower_id, int64 followed_id, const char *follow_type)
 {
+	char	   *username = lock_users(follower_id, followed_id);
 	Datum		values[] = {Int64GetDatum(follower_id), Int64GetDatum(followed_id),
 	CStringGetTextDatum(follow_type)};
+	pg_uuid_t	channel;
 
-	for (;;)
+	/* Once more where somebody unfollows after the row was found to exist. */
+	while (plan_run(&follow_add, PLAN_WRITE, values, NULL) == 0)
 	{
-		if (follow_begin(follower_id, followed_id, follow_type, values) ||
-			plan_run(&follow_change, PLAN_WRITE, values, NULL) > 0)
+		if (plan_run(&follow_change, PLAN_WRITE, values, NULL) > 0)
 			return true;
 		if (plan_run(&follow_exists, PLAN_WRITE, values, NULL) > 0)
 			return false;
-		require_user(follower_id);
-		require_user(followed_id);
-		/* Somebody has unfollowed in between: once more. */
 	}
+	user_channel(followed_id, &channel);
+	followed_event(&channel, follower_id, followed_id, username, follow_type);
+	return true;
 }
 
 Datum
@@ -211,14 +214,15 @@ chatrel_unfollow(PG_FUNCTION_ARGS)
 	int64		follower_id = acting_user(fcinfo, 1);
 	Datum		values[] = {Int64GetDatum(follower_id), Int64GetDatum(followed_id)};
 	OwnerScope	scope;
-	bool		changed;
+	bool		changed = false;
 
 	owner_begin(&scope, fcinfo);
-	changed = plan_run(&follow_remove, PLAN_WRITE, values, NULL) > 0;
-	if (!changed)
-	{
+	if (follower_id == followed_id)
 		require_user(follower_id);
-		require_user(followed_id);
+	else
+	{
+		lock_users(follower_id, followed_id);
+		changed = plan_run(&follow_remove, PLAN_WRITE, values, NULL) > 0;
 	}
 	owner_end(&scope);
 
