@@ -66,23 +66,15 @@ static SqlPlan user_channel_get = {
 };
 
 static SqlPlan user_channel_create = {
-	"INSERT INTO chatrel.users_channels (user_id) VALUES ($1)"
+	"INSERT INTO chatrel.users_channels (user_id)"
+	" SELECT u.id FROM chatrel.users u WHERE u.id" EQ "$1 AND u.deleted_at IS NULL FOR UPDATE"
 	" ON CONFLICT (user_id) DO NOTHING",
 	SPI_OK_INSERT, 1, {INT8OID}
 };
 
-static SqlPlan users_channels_create = {
-	"INSERT INTO chatrel.users_channels (user_id)"
-	" SELECT id FROM (SELECT id FROM pg_catalog.unnest($1) AS id"
-	" WHERE NOT EXISTS (SELECT FROM chatrel.users_channels c WHERE c.user_id" EQ "id)"
-	" ORDER BY id) missing"
-	" ON CONFLICT (user_id) DO NOTHING",
-	SPI_OK_INSERT, 1, {INT8ARRAYOID}
-};
-
 static SqlPlan users_channels_get = {
-	"SELECT c.channel FROM chatrel.users_channels c"
-	" WHERE c.user_id" EQ "ANY ($1) ORDER BY c.user_id FOR KEY SHARE",
+	"SELECT user_id, channel FROM chatrel.users_channels"
+	" WHERE user_id" EQ "ANY ($1) ORDER BY user_id FOR KEY SHARE",
 	SPI_OK_SELECT, 1, {INT8ARRAYOID}
 };
 
@@ -165,15 +157,6 @@ channel_name(const pg_uuid_t *channel, char *name)
 
 /* ---------- the channel of a group, of a user, of everything ---------- */
 
-/* Under a snapshot of the transaction's own. */
-static void
-error_channel_unseen(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-			 errmsg("could not serialize access due to concurrent creation of a channel")));
-}
-
 /* Gets a channel, and makes one where there is none yet. */
 static void
 channel_get(SqlPlan *get, SqlPlan *create, int64 id, pg_uuid_t *channel)
@@ -184,24 +167,11 @@ channel_get(SqlPlan *get, SqlPlan *create, int64 id, pg_uuid_t *channel)
 	{
 		plan_run(create, PLAN_WRITE, values, NULL);
 		if (plan_run(get, PLAN_WRITE, values, NULL) == 0)
-			error_channel_unseen();
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("could not serialize access due to concurrent creation of a channel")));
 	}
 	*channel = plan_uuid(0, 1);
-}
-
-/* The channels of many users, given in ascending order and each once. */
-pg_uuid_t *
-user_channels(const int64 *users, int nusers)
-{
-	Datum		values[] = {int64_array(users, nusers)};
-	pg_uuid_t  *channels = palloc_array(pg_uuid_t, nusers);
-
-	plan_run(&users_channels_create, PLAN_WRITE, values, NULL);
-	if (plan_run(&users_channels_get, PLAN_WRITE, values, NULL) != nusers)
-		error_channel_unseen();
-	for (int i = 0; i < nusers; i++)
-		channels[i] = plan_uuid(i, 1);
-	return channels;
 }
 
 void
@@ -210,10 +180,41 @@ group_channel(int64 group_id, pg_uuid_t *channel)
 	channel_get(&group_channel_get, &group_channel_create, group_id, channel);
 }
 
-void
+/*
+ * The channel of a user; false where there is none, as the user has never
+ * listened.
+ *
+ * Asked by a transaction that holds the row of the user, at least FOR KEY SHARE:
+ * listen() makes the channel FOR UPDATE of that row, when all who have found
+ * none are done.
+ */
+bool
 user_channel(int64 user_id, pg_uuid_t *channel)
 {
-	channel_get(&user_channel_get, &user_channel_create, user_id, channel);
+	Datum		values[] = {Int64GetDatum(user_id)};
+
+	if (plan_run(&user_channel_get, PLAN_WRITE, values, NULL) == 0)
+		return false;
+	*channel = plan_uuid(0, 1);
+	return true;
+}
+
+/*
+ * The same for many users, given in ascending order and each once: those who
+ * have a channel, in that order, and how many they are.
+ */
+int
+user_channels(const int64 *users, int nusers, UserChannel *channels)
+{
+	Datum		values[] = {int64_array(users, nusers)};
+	int			nchannels = plan_run(&users_channels_get, PLAN_WRITE, values, NULL);
+
+	for (int i = 0; i < nchannels; i++)
+	{
+		channels[i].user_id = plan_int64(i, 1);
+		channels[i].channel = plan_uuid(i, 2);
+	}
+	return nchannels;
 }
 
 /* Gives a group a new channel, and returns the one it had. */
@@ -313,7 +314,7 @@ chatrel_listen(PG_FUNCTION_ARGS)
 
 	owner_begin(&scope, fcinfo);
 	require_user(user_id);
-	user_channel(user_id, &channel);
+	channel_get(&user_channel_get, &user_channel_create, user_id, &channel);
 	listen_put(rsinfo, 0, true, &channel);
 
 	plan_run(&channels_missing, PLAN_WRITE, values, NULL);

@@ -10,6 +10,12 @@
 /* "chatrel_", a uuid of 36 characters, and the end */
 #define CHANNEL_NAME_SIZE	(8 + 36 + 1)
 
+typedef struct UserChannel
+{
+	int64		user_id;
+	pg_uuid_t	channel;
+} UserChannel;
+
 extern void channel_name(const pg_uuid_t *channel, char *name);
 
 /*
@@ -17,8 +23,8 @@ extern void channel_name(const pg_uuid_t *channel, char *name);
  * against being replaced until the transaction ends.
  */
 extern void group_channel(int64 group_id, pg_uuid_t *channel);
-extern void user_channel(int64 user_id, pg_uuid_t *channel);
-extern pg_uuid_t *user_channels(const int64 *users, int nusers);
+extern bool user_channel(int64 user_id, pg_uuid_t *channel);
+extern int	user_channels(const int64 *users, int nusers, UserChannel *channels);
 extern void group_channel_replace(int64 group_id, pg_uuid_t *old_channel);
 extern bool all_channel(pg_uuid_t *channel);
 

@@ -23,7 +23,8 @@
 
 typedef struct Event
 {
-	pg_uuid_t	channel;
+	bool		to_channel;
+	pg_uuid_t	channel;		/* if to_channel */
 	bool		to_all;
 	pg_uuid_t	all;			/* the gateways' channel, if to_all */
 	char	   *payload;
@@ -150,7 +151,8 @@ mark_level(void)
 /*
  * Adds an event to what the transaction owes.  The caller holds a lock on the
  * row of the channel, so that nobody can replace the channel before the event
- * is delivered or lost with this transaction.
+ * is delivered or lost with this transaction.  Without a channel the event is
+ * for the gateways only.
  */
 void
 event_owe(const pg_uuid_t *channel, StringInfo event, EventAudience audience)
@@ -160,6 +162,8 @@ event_owe(const pg_uuid_t *channel, StringInfo event, EventAudience audience)
 	pg_uuid_t	all;
 	bool		to_all = audience == EVENT_CHANNEL_AND_ALL && all_channel(&all);
 
+	if (channel == NULL && !to_all)
+		return;
 	if (events_context == NULL)
 		events_allocate();
 	mark_level();
@@ -171,7 +175,9 @@ event_owe(const pg_uuid_t *channel, StringInfo event, EventAudience audience)
 	payload = MemoryContextStrdup(events_context, event->data);
 
 	owed = &events[nevents++];
-	owed->channel = *channel;
+	owed->to_channel = channel != NULL;
+	if (channel != NULL)
+		owed->channel = *channel;
 	owed->to_all = to_all;
 	if (to_all)
 		owed->all = all;
@@ -195,7 +201,8 @@ events_hand_over(void)
 {
 	for (int i = 0; i < nevents; i++)
 	{
-		notify(&events[i].channel, events[i].payload);
+		if (events[i].to_channel)
+			notify(&events[i].channel, events[i].payload);
 		if (events[i].to_all)
 			notify(&events[i].all, events[i].payload);
 	}

@@ -347,7 +347,16 @@ follow_counters_forget(int64 user_id)
 	plan_run(&counters_forget, PLAN_CASCADE, values, NULL);
 }
 
-/* ---------- functions ---------- */
+/* ---------- reading ---------- */
+
+/* Nought for a user who does not exist. */
+int64
+count_followers(int64 user_id)
+{
+	Datum		values[] = {Int64GetDatum(user_id)};
+
+	return plan_run(&counts_of_user, PLAN_READ, values, NULL) > 0 ? plan_int64(0, 2) : 0;
+}
 
 Datum
 chatrel_follow_counts(PG_FUNCTION_ARGS)

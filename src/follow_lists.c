@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 
 #include "check.h"
+#include "follow_counters.h"
 #include "identity.h"
 #include "plans.h"
 #include "relationships.h"
@@ -60,11 +61,19 @@ typedef struct PagePlans
 static PagePlans following_pages = PAGE_PLANS("follower_id", "followed_id");
 static PagePlans followers_pages = PAGE_PLANS("followed_id", "follower_id");
 
+/*
+ * The relationships of which the other side is looked up one by one: whoever
+ * follows few does not pay for being followed by many.  LIMIT keeps the planner
+ * from thinking otherwise.
+ */
+#define WITH_RELATIONSHIP(alias, follower, followed) \
+	" CROSS JOIN LATERAL (SELECT r.* FROM chatrel.relationships r" \
+	" WHERE r.follower_id" EQ follower " AND r.followed_id" EQ followed " LIMIT 1) " alias
+
 static SqlPlan friends_of_user = {
 	LISTED("u", "mine")
 	" FROM chatrel.relationships mine"
-	" JOIN chatrel.relationships back"
-	" ON back.follower_id" EQ "mine.followed_id AND back.followed_id" EQ "mine.follower_id"
+	WITH_RELATIONSHIP("back", "mine.followed_id", "mine.follower_id")
 	" JOIN chatrel.users u ON u.id" EQ "mine.followed_id"
 	" WHERE mine.follower_id" EQ "$1 AND u.deleted_at IS NULL"
 	" ORDER BY mine.id DESC",
@@ -72,14 +81,21 @@ static SqlPlan friends_of_user = {
 };
 
 /* $1 is oneself, $2 the other; what is listed is how the other is followed. */
-static SqlPlan mutual_followers = {
-	LISTED("u", "other")
-	" FROM chatrel.relationships other"
-	" JOIN chatrel.relationships mine"
-	" ON mine.follower_id" EQ "other.follower_id AND mine.followed_id" EQ "$1"
-	" JOIN chatrel.users u ON u.id" EQ "other.follower_id"
-	" WHERE other.followed_id" EQ "$2"
-	" ORDER BY other.id DESC",
+#define MUTUAL_FOLLOWERS(from, with) \
+	LISTED("u", "other") \
+	" FROM chatrel.relationships " from with \
+	" JOIN chatrel.users u ON u.id" EQ "other.follower_id" \
+	" WHERE " from ".followed_id" EQ
+
+static SqlPlan mutual_from_mine = {
+	MUTUAL_FOLLOWERS("mine", WITH_RELATIONSHIP("other", "mine.follower_id", "$2"))
+	"$1 ORDER BY other.id DESC",
+	SPI_OK_SELECT, 2, {INT8OID, INT8OID}
+};
+
+static SqlPlan mutual_from_other = {
+	MUTUAL_FOLLOWERS("other", WITH_RELATIONSHIP("mine", "other.follower_id", "$1"))
+	"$2 ORDER BY other.id DESC",
 	SPI_OK_SELECT, 2, {INT8OID, INT8OID}
 };
 
@@ -211,14 +227,22 @@ chatrel_friends(PG_FUNCTION_ARGS)
 	return return_list(fcinfo, &friends_of_user, values, user_id);
 }
 
+/* From the side of who has fewer followers. */
 Datum
 chatrel_mutual_followers(PG_FUNCTION_ARGS)
 {
 	int64		user_id = require_int64(fcinfo, 0, "user_id");
 	int64		acting = acting_user(fcinfo, 1);
 	Datum		values[] = {Int64GetDatum(acting), Int64GetDatum(user_id)};
+	OwnerScope	scope;
+	bool		from_mine;
 
-	return return_list(fcinfo, &mutual_followers, values, user_id);
+	owner_begin(&scope, fcinfo);
+	from_mine = count_followers(acting) < count_followers(user_id);
+	owner_end(&scope);
+
+	return return_list(fcinfo, from_mine ? &mutual_from_mine : &mutual_from_other,
+					   values, user_id);
 }
 
 Datum

@@ -108,8 +108,8 @@ static SqlPlan login_document = {
 	"'id', me.id, 'username', me.username,"
 	" 'friends', COALESCE((SELECT pg_catalog.jsonb_agg(" JSON_USER("friend") " ORDER BY follows.id)"
 	" FROM chatrel.relationships follows"
-	" JOIN chatrel.relationships back"
-	" ON back.follower_id" EQ "follows.followed_id AND back.followed_id" EQ "follows.follower_id"
+	" CROSS JOIN LATERAL (SELECT FROM chatrel.relationships r"
+	" WHERE r.follower_id" EQ "follows.followed_id AND r.followed_id" EQ "me.id LIMIT 1) back"
 	" JOIN chatrel.users friend ON friend.id" EQ "follows.followed_id"
 	" WHERE follows.follower_id" EQ "me.id AND friend.deleted_at IS NULL), '[]'::pg_catalog.jsonb),"
 	" 'groups', COALESCE((SELECT pg_catalog.jsonb_agg(" JSON_GROUP("g", "") " ORDER BY mine.id)"
@@ -217,8 +217,8 @@ join(int64 group_id, int64 user_id)
 
 	group_channel(group_id, &channel);
 	member_event("member_joined", &channel, group_id, user_id, username);
-	user_channel(user_id, &channel);
-	relisten_event(&channel, group_id);
+	if (user_channel(user_id, &channel))
+		relisten_event(&channel, group_id);
 	return true;
 }
 

@@ -131,7 +131,7 @@ error_self_follow(int64 user_id)
 			 errmsg("user %lld cannot follow itself", (long long) user_id)));
 }
 
-/* The followed user hears of it; nobody else does. */
+/* The followed user hears of it, on the user's channel, and the gateways. */
 static void
 followed_event(const pg_uuid_t *channel, int64 follower_id, int64 followed_id,
 			   const char *username, const char *follow_type)
@@ -183,8 +183,8 @@ follow(int64 follower_id, int64 followed_id, const char *follow_type)
 		if (plan_run(&follow_exists, PLAN_WRITE, values, NULL) > 0)
 			return false;
 	}
-	user_channel(followed_id, &channel);
-	followed_event(&channel, follower_id, followed_id, username, follow_type);
+	followed_event(user_channel(followed_id, &channel) ? &channel : NULL,
+				   follower_id, followed_id, username, follow_type);
 	return true;
 }
 
@@ -277,19 +277,27 @@ lock_many(Datum *values)
 		error_user_not_found(plan_int64(0, 1));
 }
 
-/* The events for what many_add has just added. */
+/* The events for what many_add has just added, in ascending order. */
 static void
 owe_many(int64 follower_id, const char *follow_type, int nadded)
 {
 	char	   *username = plan_cstring(0, 2);
 	int64	   *followed = palloc_array(int64, nadded);
-	pg_uuid_t  *channels;
+	UserChannel *channels = palloc_array(UserChannel, nadded);
+	UserChannel *next = channels;
+	UserChannel *end;
 
 	for (int i = 0; i < nadded; i++)
 		followed[i] = plan_int64(i, 1);
-	channels = user_channels(followed, nadded);
+	end = channels + user_channels(followed, nadded, channels);
 	for (int i = 0; i < nadded; i++)
-		followed_event(&channels[i], follower_id, followed[i], username, follow_type);
+	{
+		bool		heard = next < end && next->user_id == followed[i];
+
+		followed_event(heard ? &next->channel : NULL, follower_id, followed[i],
+					   username, follow_type);
+		next += heard;
+	}
 }
 
 Datum
