@@ -50,7 +50,7 @@ typedef struct PagePlans
 } PagePlans;
 
 #define PAGE_PLAN(side, other, filter) \
-	{PAGE(side, other, filter), SPI_OK_SELECT, 3, {INT8OID, INT8OID, INT8OID}}
+	{PAGE(side, other, filter), SPI_OK_SELECT, 3, {INT8OID, INT8OID, INT8OID}, true}
 
 #define PAGE_PLANS(side, other) { \
 	PAGE_PLAN(side, other, ""), \
@@ -77,7 +77,7 @@ static SqlPlan friends_of_user = {
 	" JOIN chatrel.users u ON u.id" EQ "mine.followed_id"
 	" WHERE mine.follower_id" EQ "$1 AND u.deleted_at IS NULL"
 	" ORDER BY mine.id DESC",
-	SPI_OK_SELECT, 1, {INT8OID}
+	SPI_OK_SELECT, 1, {INT8OID}, true
 };
 
 /* $1 is oneself, $2 the other; what is listed is how the other is followed. */
@@ -90,13 +90,13 @@ static SqlPlan friends_of_user = {
 static SqlPlan mutual_from_mine = {
 	MUTUAL_FOLLOWERS("mine", WITH_RELATIONSHIP("other", "mine.follower_id", "$2"))
 	"$1 ORDER BY other.id DESC",
-	SPI_OK_SELECT, 2, {INT8OID, INT8OID}
+	SPI_OK_SELECT, 2, {INT8OID, INT8OID}, true
 };
 
 static SqlPlan mutual_from_other = {
 	MUTUAL_FOLLOWERS("other", WITH_RELATIONSHIP("mine", "other.follower_id", "$1"))
 	"$2 ORDER BY other.id DESC",
-	SPI_OK_SELECT, 2, {INT8OID, INT8OID}
+	SPI_OK_SELECT, 2, {INT8OID, INT8OID}, true
 };
 
 /*
@@ -120,7 +120,7 @@ static SqlPlan suggestions = {
 	" (SELECT FROM chatrel.relationships already"
 	" WHERE already.follower_id" EQ "$1 AND already.followed_id" EQ "ranked.followed_id)"
 	" ORDER BY ranked.followed_by_count DESC, ranked.followed_id LIMIT $2",
-	SPI_OK_SELECT, 2, {INT8OID, INT8OID}
+	SPI_OK_SELECT, 2, {INT8OID, INT8OID}, true
 };
 
 static SqlPlan relationships_to = {
@@ -131,7 +131,7 @@ static SqlPlan relationships_to = {
 	" LEFT JOIN chatrel.relationships theirs"
 	" ON theirs.followed_id" EQ "$1 AND theirs.follower_id" EQ "wanted.id"
 	" ORDER BY wanted.n",
-	SPI_OK_SELECT, 2, {INT8OID, INT8ARRAYOID}
+	SPI_OK_SELECT, 2, {INT8OID, INT8ARRAYOID}, true
 };
 
 PG_FUNCTION_INFO_V1(chatrel_is_following);

@@ -117,7 +117,7 @@ static SqlPlan login_document = {
 	" JOIN chatrel.groups g ON g.id" EQ "mine.group_id"
 	" WHERE mine.user_id" EQ "me.id), '[]'::pg_catalog.jsonb))"
 	" FROM chatrel.users me WHERE me.id" EQ "$1 AND me.deleted_at IS NULL",
-	SPI_OK_SELECT, 1, {INT8OID}
+	SPI_OK_SELECT, 1, {INT8OID}, true
 };
 
 PG_FUNCTION_INFO_V1(chatrel_create_group);

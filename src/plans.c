@@ -20,6 +20,7 @@
 #include "executor/tstoreReceiver.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -76,6 +77,33 @@ plan_prepare(SqlPlan *plan)
 	plan->handle = handle;
 }
 
+/*
+ * Until it is done, a plan that goes by an index is planned without the ways
+ * that read all of a table.  Always, as it may be planned again at any time.
+ */
+static int
+plan_settings_begin(const SqlPlan *plan)
+{
+	static const char *const ways[] = {"enable_seqscan", "enable_bitmapscan",
+	"enable_hashjoin", "enable_mergejoin"};
+	int			nest_level;
+
+	if (!plan->by_index)
+		return 0;
+	nest_level = NewGUCNestLevel();
+	for (int i = 0; i < lengthof(ways); i++)
+		(void) set_config_option(ways[i], "off", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	return nest_level;
+}
+
+static void
+plan_settings_end(int nest_level)
+{
+	if (nest_level > 0)
+		AtEOXact_GUC(true, nest_level);
+}
+
 static void
 plan_check(const SqlPlan *plan, int result)
 {
@@ -88,6 +116,7 @@ plan_check(const SqlPlan *plan, int result)
 uint64
 plan_run(SqlPlan *plan, PlanAccess access, Datum *values, const char *nulls)
 {
+	int			nest_level = plan_settings_begin(plan);
 	int			result;
 
 	plan_prepare(plan);
@@ -102,6 +131,7 @@ plan_run(SqlPlan *plan, PlanAccess access, Datum *values, const char *nulls)
 	else
 		result = SPI_execute_plan(plan->handle, values, nulls,
 								  access == PLAN_READ, 0);
+	plan_settings_end(nest_level);
 	plan_check(plan, result);
 	return SPI_processed;
 }
@@ -116,6 +146,7 @@ plan_fill(SqlPlan *plan, ReturnSetInfo *rsinfo, Datum *values, const char *nulls
 	DestReceiver *dest = CreateDestReceiver(DestTuplestore);
 	SPIExecuteOptions options = {0};
 	ParamListInfo params = makeParamList(plan->nargs);
+	int			nest_level = plan_settings_begin(plan);
 
 	plan_prepare(plan);
 	for (int i = 0; i < plan->nargs; i++)
@@ -132,6 +163,7 @@ plan_fill(SqlPlan *plan, ReturnSetInfo *rsinfo, Datum *values, const char *nulls
 	options.read_only = true;
 	options.dest = dest;
 	plan_check(plan, SPI_execute_plan_extended(plan->handle, &options));
+	plan_settings_end(nest_level);
 	dest->rDestroy(dest);
 	return SPI_processed;
 }

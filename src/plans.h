@@ -22,6 +22,9 @@ typedef struct SqlPlan
 	int			expected;		/* the SPI_OK_… code it must end with */
 	int			nargs;
 	Oid			argtypes[PLAN_MAX_ARGS];
+	bool		by_index;		/* it reads the few rows that an index gives; the
+								 * planner, who does not know the limit, may
+								 * think of all that there are */
 	SPIPlanPtr	handle;			/* made when first run, kept for the session */
 } SqlPlan;
 
