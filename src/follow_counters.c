@@ -54,6 +54,22 @@ static SqlPlan counter_add = {
 	SPI_OK_UPDATE, 4, {INT8OID, INT4OID, INT8OID, INT8OID}
 };
 
+/*
+ * The same for the two users of one relationship, which is what nearly every
+ * statement changes: $1 and $2 the users, the others what to add for each.
+ */
+static SqlPlan counter_pair_add = {
+	"UPDATE chatrel.follow_counters"
+	" SET following = following OPERATOR(pg_catalog.+)"
+	" CASE WHEN user_id" EQ "$1 THEN $3 ELSE $5 END,"
+	" followers = followers OPERATOR(pg_catalog.+)"
+	" CASE WHEN user_id" EQ "$1 THEN $4 ELSE $6 END"
+	" WHERE user_id" EQ "ANY (ARRAY[$1, $2]) AND slot" EQ "0"
+	" RETURNING user_id",
+	SPI_OK_UPDATE_RETURNING, 6,
+	{INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID}
+};
+
 /* The same for many users, each with or without a row: $1 slot, $2 users */
 #define COUNTERS_ADD(source) \
 	"INSERT INTO chatrel.follow_counters AS c (user_id, slot, following, followers)" \
@@ -256,6 +272,21 @@ write_delta(const FollowDelta *delta)
 		insert_deltas(slot, delta, 1);
 }
 
+/* Two users, of both of whom the transaction has the lock. */
+static void
+write_delta_pair(const FollowDelta *pair)
+{
+	Datum		values[] = {Int64GetDatum(pair[0].user_id), Int64GetDatum(pair[1].user_id),
+		Int64GetDatum(pair[0].following), Int64GetDatum(pair[0].followers),
+		Int64GetDatum(pair[1].following), Int64GetDatum(pair[1].followers)};
+	uint64		nwritten = plan_run(&counter_pair_add, PLAN_WRITE, values, NULL);
+
+	if (nwritten == 0)
+		insert_deltas(SHARED_SLOT, pair, 2);
+	else if (nwritten == 1)
+		insert_deltas(SHARED_SLOT, &pair[plan_int64(0, 1) == pair[0].user_id], 1);
+}
+
 /* Writes the changes to the counters, and begins from none. */
 static void
 write_deltas(FollowDeltas *deltas)
@@ -263,6 +294,9 @@ write_deltas(FollowDeltas *deltas)
 	merge_deltas(deltas);
 	if (deltas->count > MAX_SINGLE_DELTAS)
 		insert_deltas(private_slot(), deltas->items, deltas->count);
+	else if (deltas->count == 2 && lock_shared(deltas->items[0].user_id) &&
+			 lock_shared(deltas->items[1].user_id))
+		write_delta_pair(deltas->items);
 	else
 		for (int i = 0; i < deltas->count; i++)
 			write_delta(&deltas->items[i]);
