@@ -17,6 +17,8 @@ OBJS = \
 	src/check.o \
 	src/cursor.o \
 	src/events.o \
+	src/follow_counters.o \
+	src/follow_lists.o \
 	src/groups.o \
 	src/guc.o \
 	src/identity.o \
@@ -29,16 +31,17 @@ OBJS = \
 	src/notify.o \
 	src/plans.o \
 	src/queue.o \
+	src/relationships.o \
 	src/relay.o \
 	src/sync.o \
 	src/whiteboards.o
 DATA = $(patsubst $(here)%,%,$(wildcard $(here)sql/chatrel--*.sql))
 PG_CPPFLAGS = -DCHATREL_VERSION='"$(EXTVERSION)"'
 
-REGRESS = install identity groups messages errors limits security whiteboards link uninstall
+REGRESS = install identity groups messages relationships errors limits security whiteboards link uninstall
 REGRESS_OPTS = --inputdir=$(srcdir)/test --outputdir=.
 ISOLATION = iso_delivery iso_leave_send iso_create_group iso_join iso_delete_user iso_gateway \
-	iso_whiteboard
+	iso_whiteboard iso_follow iso_follow_delete iso_follow_savepoint iso_follow_counters iso_follow_event
 ISOLATION_OPTS = --inputdir=$(srcdir)/test --outputdir=. --load-extension=chatrel
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl

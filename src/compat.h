@@ -36,6 +36,11 @@
 #define TransamVariables ShmemVariableCache
 #endif
 
+/* 17 numbers backends from 0 */
+#if PG_VERSION_NUM < 170000
+#define MyProcNumber (MyBackendId - 1)
+#endif
+
 /* 18 marks functions that do not return before their type */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn pg_attribute_noreturn()

@@ -103,13 +103,18 @@ static SqlPlan groups_of_user = {
 static SqlPlan login_document = {
 	"SELECT pg_catalog.jsonb_build_object("
 	"'id', me.id, 'username', me.username,"
-	" 'friends', '[]'::pg_catalog.jsonb,"
+	" 'friends', COALESCE((SELECT pg_catalog.jsonb_agg(" JSON_USER("friend") " ORDER BY follows.id)"
+	" FROM chatrel.relationships follows"
+	" CROSS JOIN LATERAL (SELECT FROM chatrel.relationships r"
+	" WHERE r.follower_id" EQ "follows.followed_id AND r.followed_id" EQ "me.id LIMIT 1) back"
+	" JOIN chatrel.users friend ON friend.id" EQ "follows.followed_id"
+	" WHERE follows.follower_id" EQ "me.id AND friend.deleted_at IS NULL), '[]'::pg_catalog.jsonb),"
 	" 'groups', COALESCE((SELECT pg_catalog.jsonb_agg(" JSON_GROUP("g", "") " ORDER BY mine.id)"
 	" FROM chatrel.groups_members mine"
 	" JOIN chatrel.groups g ON g.id" EQ "mine.group_id"
 	" WHERE mine.user_id" EQ "me.id), '[]'::pg_catalog.jsonb))"
 	" FROM chatrel.users me WHERE me.id" EQ "$1 AND me.deleted_at IS NULL",
-	SPI_OK_SELECT, 1, {INT8OID}
+	SPI_OK_SELECT, 1, {INT8OID}, true
 };
 
 PG_FUNCTION_INFO_V1(chatrel_create_group);

@@ -25,6 +25,7 @@
 #include "identity.h"
 #include "link.h"
 #include "plans.h"
+#include "relationships.h"
 
 static SqlPlan user_of_role = {
 	"SELECT id FROM chatrel.users WHERE role_name" EQ "$1 AND deleted_at IS NULL",
@@ -206,6 +207,7 @@ remove_user(int64 user_id)
 	if (plan_run(&user_mark_deleted, PLAN_WRITE, values, NULL) == 0)
 		return false;
 	leave_all_groups(user_id);
+	remove_all_relationships(user_id);
 	plan_run(&user_channel_drop, PLAN_WRITE, values, NULL);
 	return true;
 }

@@ -37,7 +37,7 @@ static SqlPlan messages_page = {
 	" FROM chatrel.groups_messages"
 	" WHERE group_id" EQ "$1 AND id" LT "$2"
 	" ORDER BY id DESC LIMIT $3",
-	SPI_OK_SELECT, 3, {INT8OID, INT8OID, INT8OID}
+	SPI_OK_SELECT, 3, {INT8OID, INT8OID, INT8OID}, true
 };
 
 static SqlPlan history_document = {
@@ -51,7 +51,7 @@ static SqlPlan history_document = {
 						 " 'cursor', $4")
 	" FROM chatrel.groups g"
 	" WHERE g.id" EQ "$1",
-	SPI_OK_SELECT, 4, {INT8OID, INT8OID, INT8OID, TEXTOID}
+	SPI_OK_SELECT, 4, {INT8OID, INT8OID, INT8OID, TEXTOID}, true
 };
 
 PG_FUNCTION_INFO_V1(chatrel_send_group_message);

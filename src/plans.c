@@ -12,11 +12,15 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "tcop/dest.h"
 #include "executor/tstoreReceiver.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -83,12 +87,41 @@ plan_prepare(SqlPlan *plan)
 	if (plan->handle != NULL)
 		return;
 
-	handle = SPI_prepare(plan->sql, plan->nargs, plan->argtypes);
+	/* The same for all values: to plan for some costs more than it would save. */
+	handle = SPI_prepare_cursor(plan->sql, plan->nargs, plan->argtypes,
+								CURSOR_OPT_GENERIC_PLAN);
 	if (handle == NULL)
-		elog(ERROR, "SPI_prepare failed: %s for %s",
+		elog(ERROR, "SPI_prepare_cursor failed: %s for %s",
 			 SPI_result_code_string(SPI_result), plan->sql);
 	SPI_keepplan(handle);
 	plan->handle = handle;
+}
+
+/*
+ * Until it is done, a plan that goes by an index is planned without the ways
+ * that read all of a table.  Always, as it may be planned again at any time.
+ */
+static int
+plan_settings_begin(const SqlPlan *plan)
+{
+	static const char *const ways[] = {"enable_seqscan", "enable_bitmapscan",
+	"enable_hashjoin", "enable_mergejoin"};
+	int			nest_level;
+
+	if (!plan->by_index)
+		return 0;
+	nest_level = NewGUCNestLevel();
+	for (int i = 0; i < lengthof(ways); i++)
+		(void) set_config_option(ways[i], "off", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	return nest_level;
+}
+
+static void
+plan_settings_end(int nest_level)
+{
+	if (nest_level > 0)
+		AtEOXact_GUC(true, nest_level);
 }
 
 static void
@@ -107,16 +140,22 @@ uint64
 plan_run(SqlPlan *plan, PlanAccess access, Datum *values, const char *nulls)
 {
 	MemoryContext context = CurrentMemoryContext;
+	int			nest_level = plan_settings_begin(plan);
 	int			result;
 
 	plan_prepare(plan);
-	if (access == PLAN_LATEST)
+	if (access == PLAN_LATEST || (access == PLAN_CASCADE && !IsolationUsesXactSnapshot()))
 		result = SPI_execute_snapshot(plan->handle, values, nulls,
 									  GetLatestSnapshot(), InvalidSnapshot,
+									  false, true, 0);
+	else if (access == PLAN_CASCADE)
+		result = SPI_execute_snapshot(plan->handle, values, nulls,
+									  GetLatestSnapshot(), GetTransactionSnapshot(),
 									  false, true, 0);
 	else
 		result = SPI_execute_plan(plan->handle, values, nulls,
 								  access == PLAN_READ, 0);
+	plan_settings_end(nest_level);
 	MemoryContextSwitchTo(context);
 	plan_check(plan, result);
 	return SPI_processed;
@@ -132,6 +171,7 @@ plan_fill(SqlPlan *plan, ReturnSetInfo *rsinfo, const Datum *values, const char 
 	DestReceiver *dest = CreateDestReceiver(DestTuplestore);
 	SPIExecuteOptions options = {0};
 	ParamListInfo params = makeParamList(plan->nargs);
+	int			nest_level = plan_settings_begin(plan);
 
 	plan_prepare(plan);
 	for (int i = 0; i < plan->nargs; i++)
@@ -148,8 +188,23 @@ plan_fill(SqlPlan *plan, ReturnSetInfo *rsinfo, const Datum *values, const char 
 	options.read_only = true;
 	options.dest = dest;
 	plan_check(plan, SPI_execute_plan_extended(plan->handle, &options));
+	plan_settings_end(nest_level);
 	dest->rDestroy(dest);
 	return SPI_processed;
+}
+
+Datum
+int64_array(const int64 *elements, int count)
+{
+	Datum	   *datums = palloc_array(Datum, count);
+	ArrayType  *array;
+
+	for (int i = 0; i < count; i++)
+		datums[i] = Int64GetDatum(elements[i]);
+	array = construct_array(datums, count, INT8OID, sizeof(int64),
+							FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+	pfree(datums);
+	return PointerGetDatum(array);
 }
 
 /* ---------- the last result: rows from 0, columns from 1, nothing null ---------- */

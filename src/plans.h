@@ -22,10 +22,14 @@ typedef struct SqlPlan
 	int			expected;		/* the SPI_OK_… code it must end with */
 	int			nargs;
 	Oid			argtypes[PLAN_MAX_ARGS];
+	bool		by_index;		/* it reads the few rows that an index gives; the
+								 * planner, who does not know the limit, may
+								 * think of all that there are */
 	SPIPlanPtr	handle;			/* made when first run, kept for the session */
 } SqlPlan;
 
 #define EQ " OPERATOR(pg_catalog.=) "
+#define NE " OPERATOR(pg_catalog.<>) "
 #define LT " OPERATOR(pg_catalog.<) "
 #define LE " OPERATOR(pg_catalog.<=) "
 #define GT " OPERATOR(pg_catalog.>) "
@@ -42,8 +46,11 @@ typedef enum PlanAccess
 {
 	PLAN_READ,					/* the caller's snapshot; works on a standby */
 	PLAN_WRITE,					/* a snapshot of its own; may lock and write */
-	PLAN_LATEST					/* PLAN_WRITE on what has committed by now, whatever
+	PLAN_LATEST,				/* PLAN_WRITE on what has committed by now, whatever
 								 * the isolation level */
+	PLAN_CASCADE				/* the same, but it fails on what the transaction's
+								 * snapshot does not see, as the cascades of
+								 * foreign keys do */
 } PlanAccess;
 
 extern void owner_begin(OwnerScope *scope, FunctionCallInfo fcinfo);
@@ -53,6 +60,9 @@ extern void owner_end(const OwnerScope *scope);
 
 extern uint64 plan_run(SqlPlan *plan, PlanAccess access, Datum *values, const char *nulls);
 extern uint64 plan_fill(SqlPlan *plan, ReturnSetInfo *rsinfo, const Datum *values, const char *nulls);
+
+/* An array to run a plan with. */
+extern Datum int64_array(const int64 *elements, int count);
 
 extern Datum plan_datum(uint64 row, int column);
 extern int64 plan_int64(uint64 row, int column);

@@ -1,0 +1,82 @@
+-- The follow graph as a user reads its contract.
+BEGIN;
+CREATE EXTENSION IF NOT EXISTS pgtap;
+CREATE EXTENSION chatrel;
+SELECT plan(35);
+
+-- objects
+SELECT has_type('chatrel', 'follow_type', 'follow_type is a type');
+SELECT col_type_is('chatrel', 'relationships', 'follow_type', 'chatrel.follow_type', 'and that of the column');
+SELECT col_has_check('chatrel', 'relationships', ARRAY['follower_id', 'followed_id'], 'no relationship with oneself');
+SELECT policies_are('chatrel', 'relationships', ARRAY['relationships_read']);
+SELECT policy_cmd_is('chatrel', 'relationships', 'relationships_read'::name, 'SELECT', 'for reading');
+SELECT triggers_are('chatrel', 'relationships', ARRAY['count_follows_insert', 'count_follows_update', 'count_follows_delete', 'count_follows_truncate']);
+SELECT table_privs_are('chatrel', 'follow_counters', 'pg_read_all_stats', ARRAY[]::text[], 'counters are private');
+SELECT table_privs_are('chatrel', 'relationships', 'pg_read_all_stats', ARRAY['SELECT'], 'relationships are read only');
+SELECT function_privs_are('chatrel', 'verify_follow_counts', ARRAY['boolean'], 'pg_read_all_stats', ARRAY[]::text[], 'verifying is administrative');
+SELECT function_privs_are('chatrel', 'count_follows', ARRAY[]::text[], 'pg_read_all_stats', ARRAY[]::text[], 'the trigger is nobody''s');
+SELECT bag_eq($$SELECT p.proname::text FROM pg_proc p WHERE pronamespace = 'chatrel'::regnamespace AND prosecdef$$, ARRAY[]::text[], 'no function takes rights before it looks at the caller''s');
+SELECT function_returns('chatrel', 'follow', ARRAY['bigint', 'chatrel.follow_type', 'bigint'], 'boolean');
+SELECT function_returns('chatrel', 'unfollow', ARRAY['bigint', 'bigint'], 'boolean');
+SELECT function_returns('chatrel', 'follow_counts', ARRAY['bigint', 'bigint'], 'chatrel.follow_totals');
+SELECT set_has($$SELECT c.relname::text FROM pg_extension e, unnest(e.extconfig) t JOIN pg_class c ON c.oid = t WHERE extname = 'chatrel'$$,
+	$$VALUES ('relationships'), ('relationships_id_seq')$$, 'pg_dump keeps relationships');
+SELECT set_hasnt($$SELECT c.relname::text FROM pg_extension e, unnest(e.extconfig) t JOIN pg_class c ON c.oid = t WHERE extname = 'chatrel'$$,
+	$$VALUES ('follow_counters')$$, 'but not what is made of it');
+
+INSERT INTO chatrel.users (id, username) SELECT 10000 + n, 'follow' || n FROM generate_series(1, 600) n;
+SET LOCAL chatrel.user_id = 10001;
+
+-- idempotent
+SELECT results_eq('SELECT chatrel.follow(10002) FROM generate_series(1, 3)', 'VALUES (true), (false), (false)', 'follow tells whether it changed anything');
+SELECT results_eq($$SELECT chatrel.follow(10002, 'name_only') FROM generate_series(1, 2)$$, 'VALUES (true), (false)', 'so it does when it changes the type');
+SELECT results_eq('SELECT chatrel.unfollow(10002) FROM generate_series(1, 2)', 'VALUES (true), (false)', 'and unfollow');
+
+-- pages
+SELECT is(chatrel.follow_many((SELECT array_agg(id) FROM chatrel.users WHERE id BETWEEN 10002 AND 10500)), 499::bigint, 'follow_many returns how many are new');
+SELECT is(chatrel.follow_many((SELECT array_agg(id) FROM chatrel.users WHERE id BETWEEN 10002 AND 10600)), 100::bigint, 'and not those that are not');
+CREATE FUNCTION pg_temp.pages() RETURNS SETOF bigint LANGUAGE plpgsql AS $$
+DECLARE last bigint; seen bigint[]; positions bigint[];
+BEGIN
+	LOOP
+		SELECT array_agg(f.id), array_agg(f.position) INTO seen, positions FROM chatrel.following(before => last, row_limit => 97) f;
+		EXIT WHEN seen IS NULL;
+		RETURN QUERY SELECT unnest(seen);
+		last := positions[cardinality(positions)];
+	END LOOP;
+END $$;
+SELECT results_eq('SELECT * FROM pg_temp.pages()', 'SELECT followed_id FROM chatrel.relationships WHERE follower_id = 10001 ORDER BY id DESC', 'pages give everybody once, newest first');
+SELECT is((SELECT count(*) FROM chatrel.following()), 50::bigint, 'a page is 50');
+SELECT is((SELECT count(*) FROM chatrel.followers(10600)), 1::bigint, 'followers of another');
+
+-- friends and mutual followers, from either side
+SELECT chatrel.follow(10001, as_user => 10002), chatrel.follow(10003, as_user => 10002), chatrel.follow(10001, as_user => 10003);
+SELECT chatrel.follow(10001, as_user => id), chatrel.follow(10003, as_user => id) FROM chatrel.users WHERE id BETWEEN 10010 AND 10013;
+SELECT chatrel.follow(10001, as_user => id) FROM chatrel.users WHERE id BETWEEN 10020 AND 10025;
+SELECT set_eq('SELECT id FROM chatrel.friends()', 'SELECT followed_id FROM chatrel.relationships a WHERE follower_id = 10001 AND EXISTS (SELECT FROM chatrel.relationships b WHERE b.follower_id = a.followed_id AND b.followed_id = 10001)', 'friends follow each other');
+SELECT set_eq('SELECT id FROM chatrel.mutual_followers(10003)', ARRAY[10002, 10010, 10011, 10012, 10013], 'mutual followers, of who has fewer');
+SELECT set_eq('SELECT id FROM chatrel.mutual_followers(10001, as_user => 10003)', ARRAY[10002, 10010, 10011, 10012, 10013], 'mutual followers, of who has more');
+SELECT set_eq($$SELECT (f ->> 'id')::bigint FROM jsonb_array_elements(chatrel.me() -> 'friends') f$$, 'SELECT id FROM chatrel.friends()', 'me() has the friends');
+
+-- suggestions: not oneself, not whom one follows, not the deleted, and bounded
+SELECT chatrel.unfollow(id) FROM chatrel.users WHERE id BETWEEN 10100 AND 10600;
+SELECT chatrel.follow(id, as_user => 10002) FROM chatrel.users WHERE id BETWEEN 10100 AND 10103;
+SELECT chatrel.follow(id, as_user => 10003) FROM chatrel.users WHERE id BETWEEN 10102 AND 10104;
+SELECT chatrel.delete_user(10102);
+SELECT results_eq('SELECT id, followed_by_count FROM chatrel.suggest_follows()', 'VALUES (10103::bigint, 2::bigint), (10100, 1), (10101, 1), (10104, 1)', 'suggestions are ranked');
+SELECT chatrel.follow_many((SELECT array_agg(id) FROM chatrel.users WHERE id BETWEEN 10300 AND 10599), as_user => 10003);
+SELECT is((SELECT count(*) FROM chatrel.suggest_follows(1000)), 203::bigint, 'the newest 200 of each are looked at');
+SELECT chatrel.follow_many((SELECT array_agg(id) FROM chatrel.users WHERE id BETWEEN 10300 AND 10599));
+SELECT is_empty('SELECT * FROM chatrel.suggest_follows()', 'and of the newest 200 whom one follows');
+
+-- counters
+SELECT results_eq('SELECT following, followers FROM chatrel.follow_counts(10003)', 'SELECT (SELECT count(*) FROM chatrel.relationships WHERE follower_id = 10003), (SELECT count(*) FROM chatrel.relationships WHERE followed_id = 10003)', 'counts are right');
+SELECT is_empty('SELECT * FROM chatrel.verify_follow_counts()', 'for everybody');
+SET LOCAL session_replication_role = replica;
+DELETE FROM chatrel.relationships WHERE followed_id = 10010;
+SET LOCAL session_replication_role = origin;
+SELECT is((SELECT count(*) FROM chatrel.verify_follow_counts(true)), 2::bigint, 'a replica''s changes do not count: it receives the counters as well');
+SELECT is_empty('SELECT * FROM chatrel.verify_follow_counts()', 'repaired');
+
+SELECT * FROM finish();
+ROLLBACK;
