@@ -8,12 +8,22 @@
  *
  * Events of transactions that have committed need no such lock: whichever
  * channel is found in use, they were sent before it was replaced.
+ *
+ * NOTIFY leaves out what its transaction has sent before.  But of a member who
+ * joined, left and joined again the last event is not the first once more, even
+ * if it looks alike and the relay delivers all three together.  So an event that
+ * comes again is told from the others by white space at its end, which is
+ * nothing to who reads JSON.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
 #include "commands/async.h"
+#include "common/hashfn.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
 
 #include "channels.h"
 #include "notify.h"
@@ -135,18 +145,85 @@ find_committed_channels(Event *events, int nevents)
 	look_up_channels(&channels_of_users, sorted + ngroups, nusers);
 }
 
+/* ---------- what this transaction has sent ---------- */
+
+/* By the hash of the payload: that two have the same does no harm. */
+typedef struct SentKey
+{
+	pg_uuid_t	channel;
+	uint64		payload;
+} SentKey;
+
+typedef struct Sent
+{
+	SentKey		key;
+	uint32		times;
+} Sent;
+
+static HTAB *sent = NULL;		/* in TopTransactionContext */
+
+static void
+sent_forget(void *arg)
+{
+	sent = NULL;
+}
+
+static void
+sent_begin(void)
+{
+	HASHCTL		control = {.keysize = sizeof(SentKey), .entrysize = sizeof(Sent),
+	.hcxt = TopTransactionContext};
+	MemoryContextCallback *callback = (MemoryContextCallback *)
+		MemoryContextAllocZero(TopTransactionContext, sizeof(MemoryContextCallback));
+
+	callback->func = sent_forget;
+	MemoryContextRegisterResetCallback(TopTransactionContext, callback);
+	sent = hash_create("chatrel events sent", 64, &control,
+					   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+/* How often an event was sent before; from now on once more. */
+static uint32
+sent_before(const pg_uuid_t *channel, const char *payload)
+{
+	SentKey		key = {.channel = *channel};
+	Sent	   *entry;
+	bool		found;
+
+	key.payload = hash_bytes_extended((const unsigned char *) payload, strlen(payload), 0);
+	entry = (Sent *) hash_search(sent, &key, HASH_ENTER, &found);
+	if (!found)
+		entry->times = 0;
+	return entry->times++;
+}
+
+/* The number in binary digits of white space, which begin with the lowest. */
+static char *
+payload_again(const char *payload, uint32 times)
+{
+	StringInfoData again;
+
+	initStringInfo(&again);
+	appendStringInfoString(&again, payload);
+	for (; times > 0; times >>= 1)
+		appendStringInfoChar(&again, times & 1 ? ' ' : '\t');
+	return again.data;
+}
+
+/* ---------- sending ---------- */
+
 static void
 notify(const pg_uuid_t *channel, const char *payload)
 {
 	char		name[CHANNEL_NAME_SIZE];
+	uint32		times = sent == NULL ? 0 : sent_before(channel, payload);
 
 	channel_name(channel, name);
-	Async_Notify(name, payload);
+	Async_Notify(name, times == 0 ? payload : payload_again(payload, times));
 }
 
-/* NOTIFYs events whose channels are known; between owner_begin() and owner_end(). */
-void
-notify_events(const Event *events, int nevents)
+static void
+notify_each(const Event *events, int nevents)
 {
 	pg_uuid_t	all;
 	bool		all_exists = all_channel(&all);
@@ -160,6 +237,15 @@ notify_events(const Event *events, int nevents)
 	}
 }
 
+/* NOTIFYs events whose channels are known; between owner_begin() and owner_end(). */
+void
+notify_events(const Event *events, int nevents)
+{
+	if (sent == NULL)
+		sent_begin();
+	notify_each(events, nevents);
+}
+
 void
 notify_own_events(Event *events, int nevents, Oid owner)
 {
@@ -168,6 +254,10 @@ notify_own_events(Event *events, int nevents, Oid owner)
 	owner_begin_as(&scope, owner);
 	lock_channels(events, nevents);
 	relay_deliver_queued();
-	notify_events(events, nevents);
+	/* The only event of a transaction is like no other. */
+	if (nevents == 1 && sent == NULL)
+		notify_each(events, nevents);
+	else
+		notify_events(events, nevents);
 	owner_end(&scope);
 }
