@@ -50,8 +50,9 @@
 #include "queue.h"
 #include "relay.h"
 
-/* How long the worker waits after a delivery that failed. */
-#define RETRY_MS	100
+/* How long the worker waits after deliveries that failed: at first, and at most. */
+#define RETRY_MIN_MS	50
+#define RETRY_MAX_MS	1000
 
 /* What this transaction has to do with the queue when it ends. */
 static struct
@@ -319,6 +320,17 @@ worker_try_deliver(bool *failed)
 	return delivered;
 }
 
+static void
+worker_check_signals(void)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+}
+
 /* True if the timeout has passed without anything to do. */
 static bool
 worker_wait(long timeout)
@@ -327,13 +339,20 @@ worker_wait(long timeout)
 							   timeout, PG_WAIT_EXTENSION);
 
 	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
-	if (ConfigReloadPending)
-	{
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-	}
+	worker_check_signals();
 	return (rc & WL_TIMEOUT) != 0;
+}
+
+/*
+ * After a failure.  Senders go on setting the latch, which is not to make it
+ * fail, and complain, with every send.
+ */
+static void
+worker_pause(long *pause)
+{
+	(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, *pause, PG_WAIT_EXTENSION);
+	worker_check_signals();
+	*pause = Min(2 * *pause, RETRY_MAX_MS);
 }
 
 void
@@ -341,15 +360,19 @@ chatrel_relay_main(Datum main_arg)
 {
 	bool		failed;
 	bool		work_left;
+	long		pause = RETRY_MIN_MS;
 
 	worker_connect(DatumGetInt32(main_arg));
 
 	for (;;)
 	{
 		if (worker_try_deliver(&failed))
+		{
+			pause = RETRY_MIN_MS;
 			continue;
+		}
 		if (failed)
-			(void) worker_wait(RETRY_MS);
+			worker_pause(&pause);
 		else if ((worker_wait(guc_relay_idle_timeout) || !guc_relay) &&
 				 queue_worker_leave(false, &work_left))
 			break;
