@@ -236,20 +236,46 @@ worker_connect(int slot)
 	SetConfigOption("application_name", "chatrel relay", PGC_USERSET, PGC_S_OVERRIDE);
 }
 
+typedef enum ExtensionState
+{
+	EXTENSION_READY,
+	EXTENSION_LOCKED,			/* somebody may be dropping it */
+	EXTENSION_GONE
+} ExtensionState;
+
 /*
- * Is chatrel still installed, and will be until the end of the transaction?
- * The worker is a superuser: it must not read what somebody else has put in
- * place of a table of chatrel's.
+ * Locks a table that delivery reads.  The worker is a superuser: it must not
+ * read what somebody else has put in place of a table of chatrel's.
  */
 static bool
-extension_is_there(void)
+lock_table(const char *name, Oid extension, uint32 flags)
 {
-	RangeVar   *table = makeRangeVar("chatrel", "groups_channels", -1);
-	Oid			relid = RangeVarGetRelid(table, AccessShareLock, true);
+	RangeVar   *table = makeRangeVar("chatrel", pstrdup(name), -1);
+	Oid			relid = RangeVarGetRelidExtended(table, AccessShareLock,
+												 RVR_MISSING_OK | flags, NULL, NULL);
+
+	return OidIsValid(relid) &&
+		getExtensionOfObject(RelationRelationId, relid) == extension;
+}
+
+/*
+ * Is chatrel still installed, and will be until the end of the transaction?
+ * Who drops it locks these tables in some order: nothing is waited for while
+ * one of them is locked here, so that neither is the victim of a deadlock.
+ */
+static ExtensionState
+lock_extension(void)
+{
 	Oid			extension = get_extension_oid("chatrel", true);
 
-	return OidIsValid(relid) && OidIsValid(extension) &&
-		getExtensionOfObject(RelationRelationId, relid) == extension;
+	if (!OidIsValid(extension))
+		return EXTENSION_GONE;
+	if (!lock_table("groups_channels", extension, 0))
+		return OidIsValid(get_extension_oid("chatrel", true)) ? EXTENSION_LOCKED : EXTENSION_GONE;
+	if (!lock_table("users_channels", extension, RVR_SKIP_LOCKED) ||
+		!lock_table("all_channel", extension, RVR_SKIP_LOCKED))
+		return EXTENSION_LOCKED;
+	return EXTENSION_READY;
 }
 
 /* The extension was dropped: nobody can hear these events. */
@@ -263,32 +289,31 @@ discard_queue(void)
 	pending.delivered_size = queue_copy(&records, &position);
 }
 
-/* One transaction for all that is waiting; false if nothing was. */
+/* One transaction for all that is waiting; false if it cannot be delivered now. */
 static bool
 worker_deliver(void)
 {
+	ExtensionState extension;
 	OwnerScope	scope;
-
-	if (queue_is_empty())
-		return false;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	pgstat_report_activity(STATE_RUNNING, "delivering events");
-	if (extension_is_there())
+	extension = lock_extension();
+	if (extension == EXTENSION_READY)
 	{
 		owner_begin_as(&scope, GetUserId());
 		(void) deliver_queue();
 		owner_end(&scope);
 	}
-	else
+	else if (extension == EXTENSION_GONE)
 		discard_queue();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	pgstat_report_stat(false);
 	pgstat_report_activity(STATE_IDLE, NULL);
-	return true;
+	return extension != EXTENSION_LOCKED;
 }
 
 /*
@@ -296,12 +321,11 @@ worker_deliver(void)
  * full.  What could not be delivered is still there.
  */
 static bool
-worker_try_deliver(bool *failed)
+worker_try_deliver(void)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool delivered = false;
 
-	*failed = false;
 	PG_TRY();
 	{
 		delivered = worker_deliver();
@@ -313,7 +337,6 @@ worker_try_deliver(bool *failed)
 		AbortCurrentTransaction();
 		FlushErrorState();
 		RESUME_INTERRUPTS();
-		*failed = true;
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
@@ -358,7 +381,6 @@ worker_pause(long *pause)
 void
 chatrel_relay_main(Datum main_arg)
 {
-	bool		failed;
 	bool		work_left;
 	long		pause = RETRY_MIN_MS;
 
@@ -366,13 +388,13 @@ chatrel_relay_main(Datum main_arg)
 
 	for (;;)
 	{
-		if (worker_try_deliver(&failed))
+		if (!queue_is_empty())
 		{
-			pause = RETRY_MIN_MS;
-			continue;
+			if (worker_try_deliver())
+				pause = RETRY_MIN_MS;
+			else
+				worker_pause(&pause);
 		}
-		if (failed)
-			worker_pause(&pause);
 		else if ((worker_wait(guc_relay_idle_timeout) || !guc_relay) &&
 				 queue_worker_leave(false, &work_left))
 			break;
