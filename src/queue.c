@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
+#include "catalog/namespace.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/condition_variable.h"
@@ -33,6 +34,7 @@ typedef struct Record
 	uint32		size;			/* with the payload and its end */
 	uint8		target;			/* EventTarget */
 	bool		to_all;
+	Oid			schema;			/* chatrel's when it was sent: each CREATE EXTENSION makes one */
 	int64		id;
 	TimestampTz queued_at;
 	pg_uuid_t	channel;
@@ -441,6 +443,7 @@ record_size(const Event *event)
 char *
 queue_pack(const Event *events, int nevents, Size *size)
 {
+	Oid			schema = get_namespace_oid("chatrel", false);
 	char	   *records;
 	char	   *p;
 
@@ -456,6 +459,7 @@ queue_pack(const Event *events, int nevents, Size *size)
 		record->size = record_size(&events[i]);
 		record->target = events[i].target;
 		record->to_all = events[i].to_all;
+		record->schema = schema;
 		record->id = events[i].id;
 		record->channel = events[i].channel;
 		strcpy(record->payload, events[i].payload);
@@ -464,10 +468,28 @@ queue_pack(const Event *events, int nevents, Size *size)
 	return records;
 }
 
-/* Makes events of records, whose payloads they go on using. */
+static void
+unpack(Event *event, Record *record, Oid schema)
+{
+	event->payload = record->payload;
+	event->target = EVENT_CHANNEL;
+	if (record->schema != schema)
+		return;
+	event->target = record->target;
+	event->to_all = record->to_all;
+	event->id = record->id;
+	event->has_channel = record->target == EVENT_CHANNEL;
+	event->channel = record->channel;
+}
+
+/*
+ * Makes events of records, whose payloads they go on using.  What was sent
+ * before the extension was dropped, and made again, goes to nobody.
+ */
 Event *
 queue_unpack(char *records, Size size, int *nevents)
 {
+	Oid			schema = get_namespace_oid("chatrel", true);
 	Event	   *events;
 
 	*nevents = 0;
@@ -475,15 +497,12 @@ queue_unpack(char *records, Size size, int *nevents)
 		(*nevents)++;
 
 	events = MemoryContextAllocHuge(CurrentMemoryContext, *nevents * sizeof(Event));
+	memset(events, 0, *nevents * sizeof(Event));
 	for (int i = 0; i < *nevents; i++)
 	{
 		Record	   *record = (Record *) records;
 
-		events[i].target = record->target;
-		events[i].to_all = record->to_all;
-		events[i].id = record->id;
-		events[i].channel = record->channel;
-		events[i].payload = record->payload;
+		unpack(&events[i], record, schema);
 		records += MAXALIGN(record->size);
 	}
 	return events;
