@@ -77,7 +77,12 @@ start_worker(int slot)
 
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
+
+	/*
+	 * At once if it dies, and it then decides whether it is wanted.  Another
+	 * could not be registered where it has the last of max_worker_processes.
+	 */
+	worker.bgw_restart_time = 0;
 	worker.bgw_main_arg = Int32GetDatum(slot);
 	strlcpy(worker.bgw_library_name, "chatrel", sizeof(worker.bgw_library_name));
 	strlcpy(worker.bgw_function_name, "chatrel_relay_main", sizeof(worker.bgw_function_name));
@@ -123,6 +128,8 @@ relay_accept(const Event *events, int nevents)
 	queue_count_fallback(verdict);
 	if (verdict == QUEUE_NO_WORKER)
 		want_worker();
+	else if (verdict == QUEUE_NO_SLOT)
+		queue_forget_dropped_databases();
 	return false;
 }
 
@@ -203,15 +210,18 @@ relay_deliver_queued(void)
 
 /* ---------- the worker ---------- */
 
-/* Registered before the worker can be asked for anything. */
 static void
-worker_exit(int code, Datum arg)
+worker_exit(int code, Datum slot)
 {
-	bool		work_left;
+	queue_worker_died(DatumGetInt32(slot));
+}
 
-	queue_worker_leave(true, &work_left);
-	if (work_left)
-		want_worker();
+/* Of its own accord: the postmaster does not start it again. */
+static void
+worker_end(int slot)
+{
+	cancel_before_shmem_exit(worker_exit, Int32GetDatum(slot));
+	proc_exit(0);
 }
 
 static void
@@ -221,6 +231,7 @@ worker_connect(int slot)
 
 	if (!OidIsValid(database))
 		proc_exit(0);
+	before_shmem_exit(worker_exit, Int32GetDatum(slot));
 
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
@@ -228,8 +239,7 @@ worker_connect(int slot)
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 
 	if (!queue_worker_attach())
-		proc_exit(0);
-	before_shmem_exit(worker_exit, (Datum) 0);
+		worker_end(slot);
 
 	/* Nothing is lost that the queue has not lost already, in a crash. */
 	SetConfigOption("synchronous_commit", "off", PGC_SUSET, PGC_S_OVERRIDE);
@@ -381,10 +391,10 @@ worker_pause(long *pause)
 void
 chatrel_relay_main(Datum main_arg)
 {
-	bool		work_left;
+	int			slot = DatumGetInt32(main_arg);
 	long		pause = RETRY_MIN_MS;
 
-	worker_connect(DatumGetInt32(main_arg));
+	worker_connect(slot);
 
 	for (;;)
 	{
@@ -396,11 +406,10 @@ chatrel_relay_main(Datum main_arg)
 				worker_pause(&pause);
 		}
 		else if ((worker_wait(guc_relay_idle_timeout) || !guc_relay) &&
-				 queue_worker_leave(false, &work_left))
+				 queue_worker_leave())
 			break;
 	}
-	cancel_before_shmem_exit(worker_exit, (Datum) 0);
-	proc_exit(0);
+	worker_end(slot);
 }
 
 /* ---------- the view ---------- */
