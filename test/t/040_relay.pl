@@ -48,6 +48,14 @@ sub send_text
 	return send_as($sender, $text);
 }
 
+# The length of an event depends on the digits of its time.
+sub send_timeless
+{
+	my ($text) = @_;
+
+	return value($sender, q{SELECT (chatrel.send_group_message(1, ?, '2024-01-01 00:00+00', as_user => 1)).id}, $text);
+}
+
 # Sends the last message of a test, and returns what both have heard since the last time.
 my $round = 0;
 
@@ -264,6 +272,34 @@ subtest 'events that are alike are heard each time' => sub {
 	$member->hear_until('transaction over');
 };
 
+subtest 'a member leaves: the others hear it on the old channel, and it was the last' => sub {
+	my $old = Realtime::Listener->new($node, 'chatrel.listen_group(2, as_user => 2)');
+	my $own = Realtime::Listener->new($node, 'chatrel.listen(as_user => 4)');
+	start_worker($sender);
+
+	foreach my $how ('relay', 'fallback')
+	{
+		with_stopped_worker($sender, sub {
+			$sender->do('SELECT chatrel.send_group_message(2, \'before\', as_user => 1)');
+			$sender->do('SELECT chatrel.leave_group(2, as_user => 4)');
+			$sender->do('SELECT chatrel.send_group_message(2, \'after\', as_user => 1)');
+			$sender->do('SELECT chatrel.join_group(2, as_user => 4)');
+			# Whoever NOTIFYs takes with it what is queued
+			$sender->do(q{SELECT chatrel.send_group_message(2, repeat('x', 500), as_user => 1) FROM generate_series(1, 200)}) if $how eq 'fallback';
+		});
+		send_text("left, by $how");
+		$_->hear_until("left, by $how") foreach $gateway, $member, $own;
+		wait_until(sub { $old->hear(0.1); return grep { /relisten/ } @{ $old->{heard} } }, 5);
+		$old->hear(0.2);
+		# What was sent before may be heard on either channel.
+		is_deeply([ map { /"message": "before"/ ? () : /^\{"(\w+)"/ } @{ $old->{heard} } ], [qw(member_left relisten)], "$how: the old channel")
+			or diag explain $old->{heard};
+		ok((grep { $_ eq '{"relisten": {"group_id": 2}}' } @{ $own->{heard} }), "$how: who joined is told to listen");
+		$own->{heard} = [];
+		$old = Realtime::Listener->new($node, 'chatrel.listen_group(2, as_user => 2)');
+	}
+};
+
 subtest '100,000 events in one transaction' => sub {
 	my $before = fallbacks('no_room');
 
@@ -278,19 +314,19 @@ subtest '100,000 events in one transaction' => sub {
 subtest 'an event of the largest size, wherever it lies in the queue' => sub {
 	start_worker($sender);
 	$sender->do('SET chatrel.max_message_length = 10000');
-	my $id = send_text('measure');
+	my $id = send_timeless('measure');
 	my ($payload) = grep { /"measure"/ } $gateway->hear_until('measure');
 	my $room = 7999 - length($payload) + length('measure');
 
 	# 64 kB hold eight: the ring is gone around a few times
 	my (@sent, @heard);
 	with_stopped_worker($sender, sub {
-		foreach my $i (1 .. 6) { push @sent, "$i" . 'y' x ($room - 1); send_text($sent[-1]) }
+		foreach my $i (1 .. 6) { push @sent, "$i" . 'y' x ($room - 1); send_timeless($sent[-1]) }
 	});
 	foreach my $i (7 .. 60)
 	{
 		push @sent, $i % 3 ? "$i " . 'y' x ($room - 3) : 'short ' . 'z' x $i;
-		send_text($sent[-1]);
+		send_timeless($sent[-1]);
 		push @heard, $gateway->hear(0);
 	}
 	send_text('largest over');
@@ -300,8 +336,8 @@ subtest 'an event of the largest size, wherever it lies in the queue' => sub {
 	is($differ, 0, 'each is heard, as it was sent');
 	is((sort { $b <=> $a } map { length } @heard)[0], 7999, 'the largest had 7,999 bytes');
 
-	send_text('y' x ($room + 1));
-	send_text('y' x 9000);
+	send_timeless('y' x ($room + 1));
+	send_timeless('y' x 9000);
 	send_text('longer over');
 	is(scalar(grep { /"truncated": true/ } $gateway->hear_until('longer over')), 2, 'longer ones are heard without their text');
 	$member->hear_until('longer over');
