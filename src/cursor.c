@@ -332,3 +332,14 @@ cursor_advance_within(Cursor *cursor, Snapshot snapshot, int64 last)
 	cursor->ranges = ranges;
 	cursor->nranges = n;
 }
+
+/* Moves the ranges to the current memory context, where the old ones are freed. */
+void
+cursor_keep_ranges(Cursor *cursor, CursorRange *old_ranges)
+{
+	Size		size = cursor->nranges * sizeof(CursorRange);
+
+	cursor->ranges = memcpy(palloc(size), cursor->ranges, size);
+	if (old_ranges != NULL)
+		pfree(old_ranges);
+}

@@ -31,6 +31,7 @@ extern Cursor *cursor_parse(const char *text, int64 user_id, int64 group_id);
 extern char *cursor_text(const Cursor *cursor);
 extern Cursor *cursor_start(int64 user_id, int64 group_id);
 extern void cursor_advance(Cursor *cursor, Snapshot snapshot, int64 high);
+extern void cursor_keep_ranges(Cursor *cursor, CursorRange *old_ranges);
 extern void cursor_advance_within(Cursor *cursor, Snapshot snapshot, int64 last);
 
 #endif							/* CHATREL_CURSOR_H */

@@ -85,10 +85,14 @@ plan_check(const SqlPlan *plan, int result)
 			 SPI_result_code_string(result), plan->sql);
 }
 
-/* Runs a plan and returns how many rows it gave or wrote. */
+/*
+ * Runs a plan and returns how many rows it gave or wrote.  SPI would leave its
+ * own memory behind as the current one, whatever was so before.
+ */
 uint64
 plan_run(SqlPlan *plan, PlanAccess access, Datum *values, const char *nulls)
 {
+	MemoryContext context = CurrentMemoryContext;
 	int			result;
 
 	plan_prepare(plan);
@@ -99,6 +103,7 @@ plan_run(SqlPlan *plan, PlanAccess access, Datum *values, const char *nulls)
 	else
 		result = SPI_execute_plan(plan->handle, values, nulls,
 								  access == PLAN_READ, 0);
+	MemoryContextSwitchTo(context);
 	plan_check(plan, result);
 	return SPI_processed;
 }

@@ -332,12 +332,14 @@ look_once(Sync *sync, FunctionCallInfo fcinfo, MemoryContext context, bool may_w
 {
 	OwnerScope	scope;
 	MemoryContext old;
+	CursorRange *old_ranges = sync->cursor->ranges;
 	Jsonb	   *result = NULL;
 
 	PushActiveSnapshot(GetLatestSnapshot());
 	owner_begin(&scope, fcinfo);
-	old = MemoryContextSwitchTo(context);
 	look(sync, GetActiveSnapshot());
+	old = MemoryContextSwitchTo(context);
+	cursor_keep_ranges(sync->cursor, old_ranges);
 	if (sync->found > 0 || !may_wait)
 		result = answer(sync);
 	MemoryContextSwitchTo(old);
