@@ -30,9 +30,9 @@ OBJS = \
 DATA = $(patsubst $(here)%,%,$(wildcard $(here)sql/chatrel--*.sql))
 PG_CPPFLAGS = -DCHATREL_VERSION='"$(EXTVERSION)"'
 
-REGRESS = install identity groups messages errors limits security link uninstall
+REGRESS = install identity groups messages errors limits security link uninstall sync
 REGRESS_OPTS = --inputdir=$(srcdir)/test --outputdir=.
-ISOLATION = iso_delivery iso_leave_send iso_create_group iso_join iso_delete_user iso_gateway
+ISOLATION = iso_delivery iso_leave_send iso_create_group iso_join iso_delete_user iso_gateway iso_sync
 ISOLATION_OPTS = --inputdir=$(srcdir)/test --outputdir=. --load-extension=chatrel
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl
