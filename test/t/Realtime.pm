@@ -14,7 +14,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time sleep);
 
-our @EXPORT = qw(new_server set_up connect_to value wait_until now_seconds worker_pid start_worker
+our @EXPORT = qw(new_server set_up connect_to abandon value wait_until now_seconds worker_pid start_worker
 	stop_worker continue_worker with_stopped_worker relay_row spawn reap messages_of);
 
 # Nothing here takes this long; what does, has failed.
@@ -64,6 +64,13 @@ sub connect_to
 
 	return DBI->connect("dbi:Pg:dbname=" . ($database // 'postgres') . ";host=$host;port=$port",
 		$options{user} // '', '', { RaiseError => 1, PrintError => 0, AutoCommit => 1, pg_server_prepare => 0 });
+}
+
+# Forgets connections to a server that is gone: there is nothing to roll back.
+sub abandon
+{
+	$_->{InactiveDestroy} = 1 foreach @_;
+	return;
 }
 
 # The only value of the only row
