@@ -155,20 +155,51 @@ channel_name(const pg_uuid_t *channel, char *name)
 	*p = '\0';
 }
 
+/* ---------- is chatrel still there? ---------- */
+
 /*
- * Is chatrel still installed, and will be until the end of the transaction?
- * Delivery asks, as DROP EXTENSION may have come after the event, and another
- * may have put something else in place of a table of chatrel's.
+ * Locks a table of channels, if it is chatrel's.  Delivery asks, as DROP
+ * EXTENSION may have come after the event, and somebody else may have put
+ * something in the table's place, which must not be read with chatrel's rights.
  */
+static bool
+lock_table(const char *name, Oid extension, uint32 flags)
+{
+	RangeVar   *table = makeRangeVar("chatrel", pstrdup(name), -1);
+	Oid			relid = RangeVarGetRelidExtended(table, AccessShareLock,
+												 RVR_MISSING_OK | flags, NULL, NULL);
+
+	return OidIsValid(relid) &&
+		getExtensionOfObject(RelationRelationId, relid) == extension;
+}
+
+/* Is chatrel still installed, and will be until the end of the transaction? */
 bool
 channels_exist(void)
 {
-	RangeVar   *table = makeRangeVar("chatrel", "groups_channels", -1);
-	Oid			relid = RangeVarGetRelid(table, AccessShareLock, true);
 	Oid			extension = get_extension_oid("chatrel", true);
 
-	return OidIsValid(relid) && OidIsValid(extension) &&
-		getExtensionOfObject(RelationRelationId, relid) == extension;
+	return OidIsValid(extension) && lock_table("groups_channels", extension, 0);
+}
+
+/*
+ * The same for the worker.  Who drops chatrel locks these tables in some order:
+ * nothing is waited for while one of them is locked here, so that neither is the
+ * victim of a deadlock.
+ */
+ChannelsState
+lock_channels_tables(void)
+{
+	Oid			extension = get_extension_oid("chatrel", true);
+
+	if (!OidIsValid(extension))
+		return CHANNELS_GONE;
+	if (!lock_table("groups_channels", extension, 0))
+		return OidIsValid(get_extension_oid("chatrel", true)) ? CHANNELS_LOCKED : CHANNELS_GONE;
+	if (!lock_table("users_channels", extension, RVR_SKIP_LOCKED) ||
+		!lock_table("all_channel", extension, RVR_SKIP_LOCKED))
+		return CHANNELS_LOCKED;
+	return CHANNELS_READY;
 }
 
 /* ---------- the channel of a group, of a user, of everything ---------- */

@@ -12,7 +12,15 @@
 
 extern void channel_name(const pg_uuid_t *channel, char *name);
 
+typedef enum ChannelsState
+{
+	CHANNELS_READY,
+	CHANNELS_LOCKED,			/* somebody may be dropping chatrel */
+	CHANNELS_GONE
+} ChannelsState;
+
 extern bool channels_exist(void);
+extern ChannelsState lock_channels_tables(void);
 
 /*
  * Between owner_begin() and owner_end().  The first two get the channel that is

@@ -35,6 +35,12 @@
  * Where history has gone another way since (a dump restored elsewhere, a
  * failover that lost commits, recovery to a point in time), ids may have been
  * given again; then the cursor is refused, so that nothing is skipped silently.
+ * A crash that loses commits leaves no such trace: before a message is counted
+ * as seen, its commit is flushed (see sync.c).
+ *
+ * A standby may not have come yet to where a cursor was taken.  Its snapshots
+ * say nothing of transactions that were in progress there, so it has nothing to
+ * show, and leaves the cursor as it is.
  */
 #include "postgres.h"
 
@@ -168,14 +174,13 @@ cursor_parse(const char *text, int64 user_id, int64 group_id)
 	Cursor	   *cursor = (Cursor *) palloc0(sizeof(Cursor));
 	uint64		system;
 	uint64		timeline;
-	XLogRecPtr	position;
 
 	if (strncmp(text, "1.", 2) != 0)
 		error_cursor();
 	text += 2;
 	system = parse_number(&text, '.');
 	timeline = parse_number(&text, '.');
-	position = parse_number(&text, '.');
+	cursor->position = parse_number(&text, '.');
 	cursor->user_id = parse_id(&text, '.');
 	cursor->group_id = parse_id(&text, '.');
 	cursor->high = parse_id(&text, '.');
@@ -190,8 +195,17 @@ cursor_parse(const char *text, int64 user_id, int64 group_id)
 				 errdetail("It was taken by user %lld for group %lld (0 is all groups), and used by user %lld for group %lld.",
 						   (long long) cursor->user_id, (long long) cursor->group_id,
 						   (long long) user_id, (long long) group_id)));
-	check_history(system, (TimeLineID) timeline, position);
+	check_history(system, (TimeLineID) timeline, cursor->position);
 	return cursor;
+}
+
+/* Was it taken where this standby has not come to yet? */
+bool
+cursor_is_ahead(const Cursor *cursor)
+{
+	TimeLineID	timeline;
+
+	return RecoveryInProgress() && cursor->position > current_position(&timeline);
 }
 
 char *
@@ -201,6 +215,8 @@ cursor_text(const Cursor *cursor)
 	TimeLineID	timeline;
 	XLogRecPtr	position = current_position(&timeline);
 
+	if (RecoveryInProgress())
+		position = Max(position, cursor->position);
 	initStringInfo(&text);
 	appendStringInfo(&text, "1.%llx.%x.%llx.%llx.%llx.%llx.",
 					 (unsigned long long) GetSystemIdentifier(), timeline,
@@ -331,4 +347,15 @@ cursor_advance_within(Cursor *cursor, Snapshot snapshot, int64 last)
 	}
 	cursor->ranges = ranges;
 	cursor->nranges = n;
+}
+
+/* Moves the ranges to the current memory context, where the old ones are freed. */
+void
+cursor_keep_ranges(Cursor *cursor, CursorRange *old_ranges)
+{
+	Size		size = cursor->nranges * sizeof(CursorRange);
+
+	cursor->ranges = memcpy(palloc(size), cursor->ranges, size);
+	if (old_ranges != NULL)
+		pfree(old_ranges);
 }

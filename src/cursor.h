@@ -5,6 +5,7 @@
 #ifndef CHATREL_CURSOR_H
 #define CHATREL_CURSOR_H
 
+#include "access/xlogdefs.h"
 #include "utils/snapshot.h"
 
 /* Transactions lo to hi - 1: unseen are their messages with an id above seen. */
@@ -23,14 +24,17 @@ typedef struct Cursor
 	int64		user_id;
 	int64		group_id;		/* or 0: all of the user's groups */
 	int64		high;
+	XLogRecPtr	position;		/* of the WAL, when it was taken */
 	int			nranges;
 	CursorRange *ranges;		/* in the order of lo, disjoint */
 } Cursor;
 
 extern Cursor *cursor_parse(const char *text, int64 user_id, int64 group_id);
+extern bool cursor_is_ahead(const Cursor *cursor);
 extern char *cursor_text(const Cursor *cursor);
 extern Cursor *cursor_start(int64 user_id, int64 group_id);
 extern void cursor_advance(Cursor *cursor, Snapshot snapshot, int64 high);
+extern void cursor_keep_ranges(Cursor *cursor, CursorRange *old_ranges);
 extern void cursor_advance_within(Cursor *cursor, Snapshot snapshot, int64 last);
 
 #endif							/* CHATREL_CURSOR_H */

@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
+#include "catalog/namespace.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/condition_variable.h"
@@ -21,6 +22,7 @@
 #include "storage/proc.h"
 #include "storage/shmem.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
 #include "guc.h"
 #include "queue.h"
@@ -33,6 +35,7 @@ typedef struct Record
 	uint32		size;			/* with the payload and its end */
 	uint8		target;			/* EventTarget */
 	bool		to_all;
+	Oid			schema;			/* chatrel's when it was sent: each CREATE EXTENSION makes one */
 	int64		id;
 	TimestampTz queued_at;
 	pg_uuid_t	channel;
@@ -186,6 +189,32 @@ find_slot(bool take)
 			return slot;
 	}
 	return NULL;
+}
+
+/*
+ * Frees the slots of databases that were dropped while events were waiting, which
+ * their worker could not deliver any more.  In a transaction.
+ */
+void
+queue_forget_dropped_databases(void)
+{
+	for (int i = 0; i < queue->nslots; i++)
+	{
+		Slot	   *slot = &queue->slots[i];
+		Oid			database;
+
+		LWLockAcquire(SLOT_LOCK(slot), LW_SHARED);
+		database = slot->state == WORKER_NONE && slot->head != slot->tail ?
+			slot->database : InvalidOid;
+		LWLockRelease(SLOT_LOCK(slot));
+		if (!OidIsValid(database) || SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database)))
+			continue;
+
+		LWLockAcquire(SLOT_LOCK(slot), LW_EXCLUSIVE);
+		if (slot->database == database)
+			slot->tail = slot->head;
+		LWLockRelease(SLOT_LOCK(slot));
+	}
 }
 
 /*
@@ -441,6 +470,7 @@ record_size(const Event *event)
 char *
 queue_pack(const Event *events, int nevents, Size *size)
 {
+	Oid			schema = get_namespace_oid("chatrel", false);
 	char	   *records;
 	char	   *p;
 
@@ -456,6 +486,7 @@ queue_pack(const Event *events, int nevents, Size *size)
 		record->size = record_size(&events[i]);
 		record->target = events[i].target;
 		record->to_all = events[i].to_all;
+		record->schema = schema;
 		record->id = events[i].id;
 		record->channel = events[i].channel;
 		memcpy(record->payload, events[i].payload,
@@ -465,10 +496,28 @@ queue_pack(const Event *events, int nevents, Size *size)
 	return records;
 }
 
-/* Makes events of records, whose payloads they go on using. */
+static void
+unpack(Event *event, Record *record, Oid schema)
+{
+	event->payload = record->payload;
+	event->target = EVENT_CHANNEL;
+	if (record->schema != schema)
+		return;
+	event->target = record->target;
+	event->to_all = record->to_all;
+	event->id = record->id;
+	event->has_channel = record->target == EVENT_CHANNEL;
+	event->channel = record->channel;
+}
+
+/*
+ * Makes events of records, whose payloads they go on using.  What was sent
+ * before the extension was dropped, and made again, goes to nobody.
+ */
 Event *
 queue_unpack(char *records, Size size, int *nevents)
 {
+	Oid			schema = get_namespace_oid("chatrel", true);
 	Event	   *events;
 
 	*nevents = 0;
@@ -476,15 +525,12 @@ queue_unpack(char *records, Size size, int *nevents)
 		(*nevents)++;
 
 	events = MemoryContextAllocHuge(CurrentMemoryContext, *nevents * sizeof(Event));
+	memset(events, 0, *nevents * sizeof(Event));
 	for (int i = 0; i < *nevents; i++)
 	{
 		Record	   *record = (Record *) records;
 
-		events[i].target = record->target;
-		events[i].to_all = record->to_all;
-		events[i].id = record->id;
-		events[i].channel = record->channel;
-		events[i].payload = record->payload;
+		unpack(&events[i], record, schema);
 		records += MAXALIGN(record->size);
 	}
 	return events;
@@ -560,29 +606,49 @@ queue_worker_attach(void)
 	return attached;
 }
 
+static void
+worker_gone(Slot *slot, WorkerState state)
+{
+	slot->state = state;
+	slot->asked_at = GetCurrentTimestamp();
+	slot->worker_pid = 0;
+	slot->worker_latch = NULL;
+}
+
 /*
- * From now on transactions may not.  A worker that leaves of its own accord
- * does so only when nothing is waiting or promised; else this is false, and it
- * stays.  One that must leave goes, and is told whether it leaves work behind.
+ * From now on transactions may not.  A worker leaves of its own accord only when
+ * nothing is waiting or promised; else this is false, and it stays.
  */
 bool
-queue_worker_leave(bool must, bool *work_left)
+queue_worker_leave(void)
 {
-	bool		left = false;
+	bool		work_left;
 
-	*work_left = false;
 	if (!lock_slot(false))
 		return true;
-	*work_left = my_slot->head != my_slot->tail || my_slot->reserved > 0;
-	if (must || !*work_left)
-	{
-		my_slot->state = WORKER_NONE;
-		my_slot->worker_pid = 0;
-		my_slot->worker_latch = NULL;
-		left = true;
-	}
+	work_left = my_slot->head != my_slot->tail || my_slot->reserved > 0;
+	if (!work_left)
+		worker_gone(my_slot, WORKER_NONE);
 	unlock_slot();
-	return left;
+	return !work_left;
+}
+
+/*
+ * The worker dies, and the postmaster starts it again: it is wanted if it leaves
+ * work behind, but not if it could not even connect.
+ */
+void
+queue_worker_died(int number)
+{
+	Slot	   *slot = &queue->slots[number];
+
+	LWLockAcquire(SLOT_LOCK(slot), LW_EXCLUSIVE);
+	if (slot->state == WORKER_STARTING)
+		worker_gone(slot, WORKER_NONE);
+	else if (slot->worker_pid == MyProcPid)
+		worker_gone(slot, slot->head != slot->tail || slot->reserved > 0 ?
+					WORKER_STARTING : WORKER_NONE);
+	LWLockRelease(SLOT_LOCK(slot));
 }
 
 /* ---------- the view ---------- */

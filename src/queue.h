@@ -43,6 +43,7 @@ extern QueueVerdict queue_reserve(Size size);
 extern void queue_append(char *records, Size size, int nevents);
 extern void queue_release(Size size);
 extern void queue_count_fallback(QueueVerdict reason);
+extern void queue_forget_dropped_databases(void);
 
 /* Sessions that wait for transactions with events. */
 extern void queue_wake_waiters(void);
@@ -65,7 +66,8 @@ extern bool queue_claim_start(int *slot);
 extern void queue_start_failed(void);
 extern Oid	queue_worker_database(int slot);
 extern bool queue_worker_attach(void);
-extern bool queue_worker_leave(bool must, bool *work_left);
+extern bool queue_worker_leave(void);
+extern void queue_worker_died(int slot);
 
 /* The view. */
 extern int	queue_slots(void);

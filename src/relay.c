@@ -45,8 +45,9 @@
 #include "queue.h"
 #include "relay.h"
 
-/* How long the worker waits after a delivery that failed. */
-#define RETRY_MS	100
+/* How long the worker waits after deliveries that failed: at first, and at most. */
+#define RETRY_MIN_MS	50
+#define RETRY_MAX_MS	1000
 
 /* What this transaction has to do with the queue when it ends. */
 static struct
@@ -71,7 +72,12 @@ start_worker(int slot)
 
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
+
+	/*
+	 * At once if it dies, and it then decides whether it is wanted.  Another
+	 * could not be registered where it has the last of max_worker_processes.
+	 */
+	worker.bgw_restart_time = 0;
 	worker.bgw_main_arg = Int32GetDatum(slot);
 	strlcpy(worker.bgw_library_name, "chatrel", sizeof(worker.bgw_library_name));
 	strlcpy(worker.bgw_function_name, "chatrel_relay_main", sizeof(worker.bgw_function_name));
@@ -117,6 +123,8 @@ relay_accept(const Event *events, int nevents)
 	queue_count_fallback(verdict);
 	if (verdict == QUEUE_NO_WORKER)
 		want_worker();
+	else if (verdict == QUEUE_NO_SLOT)
+		queue_forget_dropped_databases();
 	return false;
 }
 
@@ -197,15 +205,18 @@ relay_deliver_queued(void)
 
 /* ---------- the worker ---------- */
 
-/* Registered before the worker can be asked for anything. */
 static void
-worker_exit(int code, Datum arg)
+worker_exit(int code, Datum slot)
 {
-	bool		work_left;
+	queue_worker_died(DatumGetInt32(slot));
+}
 
-	queue_worker_leave(true, &work_left);
-	if (work_left)
-		want_worker();
+/* Of its own accord: the postmaster does not start it again. */
+static void
+worker_end(int slot)
+{
+	cancel_before_shmem_exit(worker_exit, Int32GetDatum(slot));
+	proc_exit(0);
 }
 
 static void
@@ -215,6 +226,7 @@ worker_connect(int slot)
 
 	if (!OidIsValid(database))
 		proc_exit(0);
+	before_shmem_exit(worker_exit, Int32GetDatum(slot));
 
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
@@ -222,8 +234,7 @@ worker_connect(int slot)
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 
 	if (!queue_worker_attach())
-		proc_exit(0);
-	before_shmem_exit(worker_exit, (Datum) 0);
+		worker_end(slot);
 
 	/* Nothing is lost that the queue has not lost already, in a crash. */
 	SetConfigOption("synchronous_commit", "off", PGC_SUSET, PGC_S_OVERRIDE);
@@ -241,32 +252,31 @@ discard_queue(void)
 	pending.delivered_size = queue_copy(&records, &position);
 }
 
-/* One transaction for all that is waiting; false if nothing was. */
+/* One transaction for all that is waiting; false if it cannot be delivered now. */
 static bool
 worker_deliver(void)
 {
+	ChannelsState channels;
 	OwnerScope	scope;
-
-	if (queue_is_empty())
-		return false;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	pgstat_report_activity(STATE_RUNNING, "delivering events");
-	if (channels_exist())
+	channels = lock_channels_tables();
+	if (channels == CHANNELS_READY)
 	{
 		owner_begin_as(&scope, GetUserId());
 		(void) deliver_queue();
 		owner_end(&scope);
 	}
-	else
+	else if (channels == CHANNELS_GONE)
 		discard_queue();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	pgstat_report_stat(false);
 	pgstat_report_activity(STATE_IDLE, NULL);
-	return true;
+	return channels != CHANNELS_LOCKED;
 }
 
 /*
@@ -274,12 +284,11 @@ worker_deliver(void)
  * full.  What could not be delivered is still there.
  */
 static bool
-worker_try_deliver(bool *failed)
+worker_try_deliver(void)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool delivered = false;
 
-	*failed = false;
 	PG_TRY();
 	{
 		delivered = worker_deliver();
@@ -291,11 +300,21 @@ worker_try_deliver(bool *failed)
 		AbortCurrentTransaction();
 		FlushErrorState();
 		RESUME_INTERRUPTS();
-		*failed = true;
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	return delivered;
+}
+
+static void
+worker_check_signals(void)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
 }
 
 /* True if the timeout has passed without anything to do. */
@@ -306,35 +325,44 @@ worker_wait(long timeout)
 							   timeout, PG_WAIT_EXTENSION);
 
 	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
-	if (ConfigReloadPending)
-	{
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-	}
+	worker_check_signals();
 	return (rc & WL_TIMEOUT) != 0;
+}
+
+/*
+ * After a failure.  Senders go on setting the latch, which is not to make it
+ * fail, and complain, with every send.
+ */
+static void
+worker_pause(long *pause)
+{
+	(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, *pause, PG_WAIT_EXTENSION);
+	worker_check_signals();
+	*pause = Min(2 * *pause, RETRY_MAX_MS);
 }
 
 void
 chatrel_relay_main(Datum main_arg)
 {
-	bool		failed;
-	bool		work_left;
+	int			slot = DatumGetInt32(main_arg);
+	long		pause = RETRY_MIN_MS;
 
-	worker_connect(DatumGetInt32(main_arg));
+	worker_connect(slot);
 
 	for (;;)
 	{
-		if (worker_try_deliver(&failed))
-			continue;
-		if (failed)
-			(void) worker_wait(RETRY_MS);
+		if (!queue_is_empty())
+		{
+			if (worker_try_deliver())
+				pause = RETRY_MIN_MS;
+			else
+				worker_pause(&pause);
+		}
 		else if ((worker_wait(guc_relay_idle_timeout) || !guc_relay) &&
-				 queue_worker_leave(false, &work_left))
+				 queue_worker_leave())
 			break;
 	}
-	cancel_before_shmem_exit(worker_exit, (Datum) 0);
-	proc_exit(0);
+	worker_end(slot);
 }
 
 /* ---------- the view ---------- */

@@ -85,18 +85,19 @@ static SqlPlan visible_of_ranges = {
 	SPI_OK_SELECT, 2, {XID8ARRAYOID, XID8ARRAYOID}
 };
 
-#define LAST_ID(of_group) \
-	"SELECT COALESCE(pg_catalog.max(l.id), 0) FROM chatrel.groups_members m CROSS JOIN LATERAL" \
-	" (SELECT t.id FROM chatrel.groups_messages t WHERE t.group_id" EQ "m.group_id" \
-	" ORDER BY t.id DESC LIMIT 1) l WHERE m.user_id" EQ "$1" of_group
+#define LAST_MESSAGE(of_group) \
+	"SELECT l.id, l.xid FROM chatrel.groups_members m CROSS JOIN LATERAL" \
+	" (SELECT t.id, t.xid FROM chatrel.groups_messages t WHERE t.group_id" EQ "m.group_id" \
+	" ORDER BY t.id DESC LIMIT 1) l WHERE m.user_id" EQ "$1" of_group \
+	" ORDER BY l.id DESC LIMIT 1"
 
-static SqlPlan last_id_of_all = {
-	LAST_ID(""),
+static SqlPlan last_message_of_all = {
+	LAST_MESSAGE(""),
 	SPI_OK_SELECT, 2, {INT8OID, INT8OID}
 };
 
-static SqlPlan last_id_of_group = {
-	LAST_ID(" AND m.group_id" EQ "$2"),
+static SqlPlan last_message_of_group = {
+	LAST_MESSAGE(" AND m.group_id" EQ "$2"),
 	SPI_OK_SELECT, 2, {INT8OID, INT8OID}
 };
 
@@ -172,7 +173,7 @@ unflushed_commit(uint64 value)
  * its id be given again: it is flushed before a cursor counts it as seen.
  */
 static void
-flush_found(uint64 found)
+flush_found(uint64 found, int xid_column)
 {
 	uint64		last = 0;
 	XLogRecPtr	flush_to = InvalidXLogRecPtr;
@@ -181,7 +182,7 @@ flush_found(uint64 found)
 		return;
 	for (uint64 i = 0; i < found; i++)
 	{
-		uint64		xid = (uint64) plan_int64(i, 6);
+		uint64		xid = (uint64) plan_int64(i, xid_column);
 
 		if (xid != last)
 			flush_to = Max(flush_to, unflushed_commit(xid));
@@ -217,7 +218,7 @@ look(Sync *sync, Snapshot snapshot)
 	sync->found = Min(rows, sync->limit);
 	if (sync->found > 0)
 	{
-		flush_found(sync->found);
+		flush_found(sync->found, 6);
 		last = plan_int64(sync->found - 1, 1);
 	}
 	if (sync->more && last < cursor->high)
@@ -241,9 +242,12 @@ cursor_of_now(int64 user_id, int64 group_id)
 {
 	Cursor	   *cursor = cursor_start(user_id, group_id);
 	Datum		values[] = {Int64GetDatum(user_id), Int64GetDatum(group_id)};
+	uint64		found = plan_run(group_id == 0 ? &last_message_of_all : &last_message_of_group,
+								 PLAN_READ, values, NULL);
 
-	plan_run(group_id == 0 ? &last_id_of_all : &last_id_of_group, PLAN_READ, values, NULL);
-	cursor_advance(cursor, GetActiveSnapshot(), plan_int64(0, 1));
+	/* The last is enough: no id up to its own is given again. */
+	flush_found(found, 2);
+	cursor_advance(cursor, GetActiveSnapshot(), found > 0 ? plan_int64(0, 1) : 0);
 	see_restored(cursor);
 	return cursor;
 }
@@ -333,12 +337,19 @@ look_once(Sync *sync, FunctionCallInfo fcinfo, MemoryContext context, bool may_w
 {
 	OwnerScope	scope;
 	MemoryContext old;
+	CursorRange *old_ranges = sync->cursor->ranges;
 	Jsonb	   *result = NULL;
+
+	sync->found = 0;
+	sync->more = false;
+	if (cursor_is_ahead(sync->cursor))
+		return may_wait ? NULL : answer(sync);
 
 	PushActiveSnapshot(GetLatestSnapshot());
 	owner_begin(&scope, fcinfo);
-	old = MemoryContextSwitchTo(context);
 	look(sync, GetActiveSnapshot());
+	old = MemoryContextSwitchTo(context);
+	cursor_keep_ranges(sync->cursor, old_ranges);
 	if (sync->found > 0 || !may_wait)
 		result = answer(sync);
 	MemoryContextSwitchTo(old);

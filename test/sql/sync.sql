@@ -1,0 +1,160 @@
+-- sync: its answer, its arguments, its cursors and their errors.  What commits
+-- late is in specs/iso_sync, histories of servers are in t/051_sync_history.pl.
+
+SET TimeZone = 'UTC';
+CREATE EXTENSION chatrel;
+SELECT count(chatrel.create_user(name)) FROM unnest(ARRAY['ann', 'bob', 'cyd']) AS name;
+SET chatrel.user_id = 1;
+SELECT (chatrel.create_group(name, true)).id FROM unnest(ARRAY['g', 'h']) AS name;
+SELECT chatrel.join_group(1, as_user => 2);
+
+-- Keeps the cursor in a variable of psql: it differs with every run.
+CREATE FUNCTION texts(answer jsonb, OUT messages text, OUT more text) LANGUAGE sql AS $$
+	SELECT coalesce((SELECT string_agg(m ->> 'message', ', ' ORDER BY n)
+		FROM jsonb_array_elements(answer -> 'messages') WITH ORDINALITY AS j (m, n)), '-'), answer ->> 'more'
+$$;
+
+---------------------------------------------------------------------------
+-- the answer
+---------------------------------------------------------------------------
+
+-- nothing yet
+SELECT answer -> 'messages' AS messages, answer -> 'more' AS more, answer ->> 'cursor' <> '' AS cursor,
+	(SELECT array_agg(k ORDER BY k) FROM jsonb_object_keys(answer) AS k) AS keys
+FROM chatrel.sync() AS answer;
+SELECT chatrel.sync() ->> 'cursor' AS empty \gset
+
+SELECT FROM chatrel.send_group_message(1, 'one', '2024-02-29 12:00:00.5+00');
+SELECT FROM chatrel.send_group_message(2, '☃ "two" \ {}', 'infinity');
+SELECT FROM chatrel.send_group_message(1, E'thr\nee', '2024-02-29 12:00:00+00', as_user => 2);
+SELECT jsonb_pretty(chatrel.sync() -> 'messages');
+-- the same documents as those of the history
+SELECT chatrel.sync(NULL, 1) -> 'messages' = chatrel.get_group_with_chat_history(1) -> 'messages' AS same;
+SET TimeZone = 'Asia/Tokyo';
+SELECT chatrel.sync(NULL, 1) -> 'messages' -> 0 -> 'datetime' AS datetime,
+	chatrel.sync(NULL, 1) -> 'messages' = chatrel.get_group_with_chat_history(1) -> 'messages' AS same;
+SET TimeZone = 'UTC';
+
+-- from a cursor
+SELECT chatrel.sync() ->> 'cursor' AS three \gset
+SELECT * FROM texts(chatrel.sync(:'empty'));
+SELECT * FROM texts(chatrel.sync(:'three'));
+SELECT FROM chatrel.send_group_message(1, 'four');
+SELECT * FROM texts(chatrel.sync(:'three'));
+-- as often as one likes
+SELECT * FROM texts(chatrel.sync(:'three'));
+-- 'now': from now on
+SELECT chatrel.sync('now') -> 'messages' AS messages;
+SELECT chatrel.sync('now') ->> 'cursor' AS four \gset
+SELECT FROM chatrel.send_group_message(2, 'five');
+SELECT * FROM texts(chatrel.sync(:'four'));
+-- where the history ends
+SELECT chatrel.get_group_with_chat_history(1, message_limit => 1) ->> 'cursor' AS history \gset
+SELECT FROM chatrel.send_group_message(1, 'six');
+SELECT * FROM texts(chatrel.sync(:'history', 1));
+-- also that of an older page
+SELECT * FROM texts(chatrel.sync(chatrel.get_group_with_chat_history(1, before_id => 2) ->> 'cursor', 1));
+
+---------------------------------------------------------------------------
+-- pages
+---------------------------------------------------------------------------
+
+SELECT * FROM texts(chatrel.sync(message_limit => 2));
+SELECT chatrel.sync(message_limit => 2) ->> 'cursor' AS page \gset
+SELECT * FROM texts(chatrel.sync(:'page', message_limit => 3));
+SELECT chatrel.sync(:'page', message_limit => 3) ->> 'cursor' AS page \gset
+SELECT * FROM texts(chatrel.sync(:'page', message_limit => 1));
+SELECT chatrel.sync(:'page', message_limit => 1) ->> 'cursor' AS page \gset
+SELECT * FROM texts(chatrel.sync(:'page', message_limit => 1));
+-- exactly as many as there are
+SELECT * FROM texts(chatrel.sync(message_limit => 6));
+SELECT * FROM texts(chatrel.sync(message_limit => 2147483647));
+-- a hundred unless asked otherwise
+BEGIN;
+SELECT count(chatrel.send_group_message(2, i::text)) FROM generate_series(1, 200) AS i;
+SELECT jsonb_array_length(answer -> 'messages'), answer -> 'more' AS more FROM chatrel.sync(group_id => 2) AS answer;
+ROLLBACK;
+
+---------------------------------------------------------------------------
+-- whose messages
+---------------------------------------------------------------------------
+
+SELECT * FROM texts(chatrel.sync(as_user => 2));
+SELECT * FROM texts(chatrel.sync(as_user => 3));
+SELECT * FROM texts(chatrel.sync(group_id => 2));
+-- who has left gets no more
+SELECT chatrel.sync(as_user => 2) ->> 'cursor' AS of_bob \gset
+SELECT FROM chatrel.send_group_message(1, 'seven');
+SELECT chatrel.leave_group(1, as_user => 2);
+SELECT * FROM texts(chatrel.sync(:'of_bob', as_user => 2));
+-- and, when it is back, what was sent meanwhile
+SELECT chatrel.join_group(1, as_user => 2);
+SELECT * FROM texts(chatrel.sync(:'of_bob', as_user => 2));
+
+-- a cursor is of one user, and of one group or all
+SELECT chatrel.sync(:'of_bob');
+SELECT chatrel.sync(:'of_bob', 1, as_user => 2);
+SELECT chatrel.sync(:'history', 2);
+SELECT chatrel.sync(:'history');
+
+---------------------------------------------------------------------------
+-- errors
+---------------------------------------------------------------------------
+
+SELECT chatrel.sync(as_user => 99);
+SELECT chatrel.sync(group_id => 99);
+SELECT chatrel.sync(group_id => 2, as_user => 2);
+SELECT chatrel.sync(group_id => 0);
+SELECT chatrel.sync(group_id => -1);
+SELECT chatrel.sync(message_limit => 0);
+SELECT chatrel.sync(message_limit => -1);
+SELECT chatrel.sync(message_limit => NULL);
+SELECT chatrel.sync(wait => '-1 second');
+RESET chatrel.user_id;
+SELECT chatrel.sync();
+SET chatrel.user_id = 1;
+
+-- a cursor that is none of chatrel's
+CREATE FUNCTION sqlstate_of_cursor(cursor text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM chatrel.sync(cursor);
+	RETURN 'none';
+EXCEPTION WHEN OTHERS THEN
+	RETURN SQLSTATE || ' ' || SQLERRM;
+END $$;
+SELECT chatrel.sync('nonsense');
+SELECT DISTINCT sqlstate_of_cursor(c) FROM unnest(ARRAY['', ' ', '1', '1.', '2.1.1.1.1.1.1.', 'NOW', '1.........',
+	'1.1.1.1.1.0.1.zz', '1.1.1.1.1.0.1.1-2:3', '1.1.1.1.1.0.1.2-1:3;', '1.1.1.1.1.0.1.2-2:3;', '1.1.1.1.1.0.1.5-6:0;3-4:0;',
+	'1.11111111111111111.1.1.1.0.1.', '1.1.1.1.1.0.ffffffffffffffff.', '1.1.111111111.1.1.0.1.', '1.-1.1.1.1.0.1.']) AS c;
+-- every text that is shorter, or a little longer
+SELECT sqlstate_of_cursor(left(:'three', n)) AS result, count(*) > 0 AS some
+FROM generate_series(0, length(:'three') - 1) AS n WHERE left(:'three', n) !~ '[.;]$' GROUP BY 1 ORDER BY 1;
+SELECT DISTINCT sqlstate_of_cursor(:'three' || c) FROM unnest(ARRAY['x', ' ', '.', ';', '1', '1-', '1-2', '1-2:']) AS c;
+-- of another server, or another timeline
+SELECT sqlstate_of_cursor(regexp_replace(:'three', '^1\.[0-9a-f]', '1.e'));
+SELECT sqlstate_of_cursor(regexp_replace(:'three', '^(1\.[0-9a-f]*\.)[0-9a-f]*', '\17fffffff'));
+-- more transactions than there can be
+SELECT sqlstate_of_cursor(:'empty' || (SELECT string_agg(format('%s-%s:0;', to_hex(2 * i), to_hex(2 * i + 1)), '' ORDER BY i) FROM generate_series(1, 100001) AS i));
+
+---------------------------------------------------------------------------
+-- where it may be called
+---------------------------------------------------------------------------
+
+BEGIN READ ONLY;
+SELECT * FROM texts(chatrel.sync(:'three', group_id => NULL, message_limit => 1));
+COMMIT;
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+SELECT * FROM texts(chatrel.sync(:'three', message_limit => 1));
+COMMIT;
+-- many in one statement
+SELECT u, t.* FROM generate_series(1, 3) AS u, texts(chatrel.sync(as_user => u, message_limit => 2)) AS t ORDER BY u;
+-- with a wait there is none where something is new, and an end
+SELECT * FROM texts(chatrel.sync(:'three', message_limit => 1, wait => '1 hour'));
+SELECT * FROM texts(chatrel.sync(chatrel.sync('now') ->> 'cursor', wait => '0'));
+SELECT * FROM texts(chatrel.sync(chatrel.sync('now') ->> 'cursor', wait => '100 ms'));
+SET statement_timeout = '100ms';
+SELECT * FROM texts(chatrel.sync(chatrel.sync('now') ->> 'cursor', wait => '1 hour'));
+RESET statement_timeout;
+
+DROP FUNCTION texts, sqlstate_of_cursor;
+DROP EXTENSION chatrel;
