@@ -250,6 +250,8 @@ discard_queue(void)
 
 	lock_notify();
 	pending.delivered_size = queue_copy(&records, &position);
+	if (pending.delivered_size > 0)
+		(void) queue_unpack(records, pending.delivered_size, &pending.delivered_nevents);
 }
 
 /* One transaction for all that is waiting; false if it cannot be delivered now. */
