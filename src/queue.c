@@ -458,6 +458,19 @@ queue_consume(Size size, int nevents)
 	unlock_slot();
 }
 
+/* How many events of this database were taken off the queue so far. */
+uint64
+queue_delivered(void)
+{
+	uint64		delivered;
+
+	if (!lock_slot(false))
+		return 0;
+	delivered = my_slot->delivered;
+	unlock_slot();
+	return delivered;
+}
+
 /* ---------- records ---------- */
 
 static Size

@@ -55,6 +55,7 @@ extern void queue_cancel_sleep(void);
 extern bool queue_is_empty(void);
 extern Size queue_copy(char **records, uint64 *position);
 extern uint64 queue_position(void);
+extern uint64 queue_delivered(void);
 extern void queue_consume(Size size, int nevents);
 
 /* Records: events in a row, as they lie in the queue. */

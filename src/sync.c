@@ -68,12 +68,12 @@
 
 static SqlPlan unseen_of_all = {
 	UNSEEN(""),
-	SPI_OK_SELECT, 7, {INT8OID, INT8OID, INT8OID, INT8OID, XID8ARRAYOID, XID8ARRAYOID, INT8ARRAYOID}
+	SPI_OK_SELECT, 7, {INT8OID, INT8OID, INT8OID, INT8OID, XID8ARRAYOID, XID8ARRAYOID, INT8ARRAYOID}, true
 };
 
 static SqlPlan unseen_of_group = {
 	UNSEEN(" AND m.group_id" EQ "$2"),
-	SPI_OK_SELECT, 7, {INT8OID, INT8OID, INT8OID, INT8OID, XID8ARRAYOID, XID8ARRAYOID, INT8ARRAYOID}
+	SPI_OK_SELECT, 7, {INT8OID, INT8OID, INT8OID, INT8OID, XID8ARRAYOID, XID8ARRAYOID, INT8ARRAYOID}, true
 };
 
 /* The highest id that is visible of each range: see cursor.c on restored messages. */
@@ -82,7 +82,7 @@ static SqlPlan visible_of_ranges = {
 	" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY r (lo, hi, n)"
 	" JOIN chatrel.groups_messages t ON t.xid" GE "r.lo AND t.xid" LT "r.hi"
 	" GROUP BY r.n",
-	SPI_OK_SELECT, 2, {XID8ARRAYOID, XID8ARRAYOID}
+	SPI_OK_SELECT, 2, {XID8ARRAYOID, XID8ARRAYOID}, true
 };
 
 #define LAST_MESSAGE(of_group) \
