@@ -1,0 +1,102 @@
+// Prints the messages of a chatrel user's groups as they come, each once.
+//
+//   npm install pg
+//   PGDATABASE=app node listener.mjs 7
+//
+// The argument says which user to be; without it, the user of the role that connects.
+// PGHOST, PGDATABASE, PGUSER … say how to connect.
+//
+// sync() gives every message once, also those that were sent while nobody was connected:
+// what it needs is the cursor of its last answer.  Events bring messages at once, but only
+// to who is listening, so they do not move the cursor.  For every connection: sync, to catch
+// up; LISTEN; sync again, for what came between the two; then print what is heard.  What is
+// heard comes with the next sync too, and is printed by whichever is first.
+//
+// The cursor is kept in memory here.  A program that is to go on after it was ended keeps it
+// with what it does with the messages, in one transaction.
+
+import pg from 'pg';
+
+const SYNC_AFTER = 1000; // messages that were heard: then let the cursor follow
+const REMEMBER = 10 * SYNC_AFTER; // messages that were printed: more than can come twice
+const RETRY_MS = 1000;
+
+const user = process.argv[2] ?? null;
+let cursor = null; // all messages there are
+let printed = new Set(); // the ids of the last ones, oldest first
+let heardSinceSync = 0;
+
+function print(message) {
+  if (printed.has(message.id)) return;
+  printed.add(message.id);
+  if (printed.size > REMEMBER) printed.delete(printed.values().next().value);
+  console.log(`${message.id} group ${message.group_id} user ${message.sender_id}: ${JSON.stringify(message.message)}`);
+}
+
+async function sync(client) {
+  let answer;
+  do {
+    const { rows } = await client.query('SELECT chatrel.sync($1, as_user => $2) AS answer', [cursor, user]);
+    answer = rows[0].answer;
+    answer.messages.forEach(print);
+    cursor = answer.cursor;
+  } while (answer.more);
+  heardSinceSync = 0;
+}
+
+// One event: an object with one key, which names its kind.
+async function heed(client, event) {
+  if (event.group_message && !event.group_message.truncated) {
+    print(event.group_message);
+    if (++heardSinceSync >= SYNC_AFTER) await sync(client);
+  } else if (event.group_message) {
+    // It was too long for an event
+    await sync(client);
+  } else if (event.relisten) {
+    // The group has another channel now, or it is new to the user, or the user has left it.
+    await client
+      .query('SELECT chatrel.listen_group($1, as_user => $2)', [event.relisten.group_id, user])
+      .catch((error) => { if (error.code !== 'P0002') throw error; });
+    await sync(client);
+  }
+}
+
+// Until the connection is lost, or something fails.
+async function goOn() {
+  const client = new pg.Client();
+  const events = []; // heard, and not heeded yet: one after the other
+  let wake = () => {};
+  let lost = null;
+
+  client.on('notification', ({ payload }) => { events.push(payload); wake(); });
+  client.on('error', (error) => { lost = error; wake(); });
+  client.on('end', () => { lost ??= new Error('the connection was closed'); wake(); });
+  try {
+    await client.connect();
+    await sync(client);
+    await client.query('SELECT chatrel.listen(as_user => $1)', [user]);
+    await sync(client);
+    while (!lost) {
+      while (events.length > 0) await heed(client, JSON.parse(events.shift()));
+      await new Promise((resolve) => { wake = resolve; if (events.length > 0 || lost) resolve(); });
+    }
+    throw lost;
+  } finally {
+    await client.end().catch(() => {});
+  }
+}
+
+for (;;) {
+  try {
+    await goOn();
+  } catch (error) {
+    console.error(`${error.message}, trying again`);
+    if (error.code === '55000') {
+      // The server was replaced by one that has lost something.  Whoever shows messages
+      // loads them again now; this program prints them all again.
+      cursor = null;
+      printed = new Set();
+    }
+  }
+  await new Promise((resolve) => { setTimeout(resolve, RETRY_MS); });
+}

@@ -1,0 +1,190 @@
+# The programs in examples/: each prints every message of its user's groups once,
+# whatever happens to its connection, its groups' channels or the server.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use File::Copy;
+use IPC::Run;
+use JSON::PP;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Realtime;
+use Test::More;
+
+my $examples = "$FindBin::RealBin/../../examples";
+my $temporary = PostgreSQL::Test::Utils::tempdir();
+
+# ---------- the programs ----------
+
+# The command of each, or why there is none
+sub listener_in_c
+{
+	my $compiler = $ENV{CC} // 'cc';
+	my ($include, $lib) = map { chomp(my $dir = `$ENV{PG_CONFIG} $_`); $dir } '--includedir', '--libdir';
+
+	return (undef, "there is no $compiler") if system("$compiler --version >/dev/null 2>&1");
+	# Those of the server, or of the system
+	my $built = IPC::Run::run([ $compiler, '-Wall', '-Wextra', '-Werror', '-o', "$temporary/listener", "$examples/listener.c",
+			"-I$include", "-I$include/postgresql", "-L$lib", "-Wl,-rpath,$lib", '-lpq' ], '>&', \my $output);
+	ok($built, 'listener.c: it is built without a warning') or BAIL_OUT($output);
+	return ["$temporary/listener"];
+}
+
+sub listener_in_node
+{
+	return (undef, 'node is not installed') if system('node --version >/dev/null 2>&1');
+	copy("$examples/listener.mjs", "$temporary/listener.mjs") or die $!;
+	return ([ 'node', "$temporary/listener.mjs" ], undef)
+		if !system("cd $temporary && node -e \"require('pg')\" >/dev/null 2>&1");
+	my $timer = IPC::Run::timeout(30);
+	eval { IPC::Run::run([ 'npm', 'install', '--silent', '--fetch-retries=0', '--no-audit', '--no-fund', '--prefix', $temporary, '--cache', "$temporary/cache", 'pg' ],
+			'<', \undef, '>&', \my $output, $timer) };
+	return (undef, 'the package pg is not installed, and npm cannot fetch it')
+		if system("cd $temporary && node -e \"require('pg')\" >/dev/null 2>&1");
+	return ([ 'node', "$temporary/listener.mjs" ], undef);
+}
+
+# ---------- the test ----------
+
+my $node = new_server('main');
+set_up($node, groups => 2);
+$node->safe_psql('postgres', q{
+	CREATE ROLE app LOGIN;
+	GRANT USAGE ON SCHEMA chatrel TO app;
+	GRANT SET ON PARAMETER chatrel.user_id TO app;
+	SELECT chatrel.send_group_message(1, 'before it begins', as_user => 1);
+});
+
+# What it is to print: the messages of user 2's groups, in the order of their ids
+sub expected
+{
+	my ($admin) = @_;
+
+	return $admin->selectall_arrayref(q{
+		SELECT m.id, m.group_id, m.sender_id, m.message FROM chatrel.groups_messages m
+		JOIN chatrel.groups_members USING (group_id) WHERE user_id = 2 ORDER BY m.id});
+}
+
+# What it has printed, in the same form; JSON may be written in more ways than one
+sub printed
+{
+	my ($output) = @_;
+	my $json = JSON::PP->new->utf8->allow_nonref;
+
+	return [ sort { $a->[0] <=> $b->[0] }
+			map { /^(\d+) group (\d+) user (\d+): (.*)$/ ? [ $1, $2, $3, $json->decode($4) ] : [ 0, $_ ] } split /\n/, $output ];
+}
+
+sub test_example
+{
+	my ($name, $command, @arguments) = @_;
+	my ($output, $errors) = ('', '');
+	my $admin = connect_to($node);
+	my $handle = do
+	{
+		local %ENV = (%ENV, PGHOST => $node->host, PGPORT => $node->port, PGDATABASE => 'postgres', PGUSER => 'app');
+		IPC::Run::start([ @$command, @arguments, '2' ], '<', \undef, '>', \$output, '2>', \$errors);
+	};
+	my $sends = sub { value($admin, 'SELECT chatrel.send_group_message(?, ?, as_user => ?)', @_) };
+	my $prints = sub {
+		my ($text) = @_;
+		my $found = wait_until(sub { $handle->pump_nb; return $output =~ /^\d+ group \d+ user \d+: "\Q$text\E"$/m }, 30);
+		ok($found, "$name: it prints \"$text\"") or diag("it has printed:\n$output$errors");
+	};
+	my $listens = sub {
+		wait_until(sub { value($admin, q{SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND state = 'idle' AND query LIKE '%chatrel.sync%'}) });
+	};
+
+	$prints->('before it begins');
+	$listens->();
+	$sends->(1, 'live', 1);
+	$prints->('live');
+	$sends->(1, "$name $_", 1 + $_ % 4) foreach 1 .. 300;
+	$prints->("$name 300");
+
+	# longer than an event, and what JSON makes longer
+	$admin->do('SET chatrel.max_message_length = 10000');
+	$sends->(2, 'long ' . 'x' x 9000, 1);
+	$sends->(2, qq{"quoted"\nand two lines \\ \x{263a}}, 1);
+	$sends->(2, 'after the long one', 1);
+	$prints->('after the long one');
+
+	# a member leaves: the others are told to listen to another channel
+	value($admin, 'SELECT chatrel.leave_group(1, as_user => 4)');
+	$sends->(1, 'after a member has left', 1);
+	$prints->('after a member has left');
+	$sends->(1, 'on the new channel', 1);
+	$prints->('on the new channel');
+	value($admin, 'SELECT chatrel.join_group(1, as_user => 4)');
+
+	# a new group
+	my $group = value($admin, 'SELECT (chatrel.create_group(?, true, as_user => 1)).id', "new to $name");
+	value($admin, 'SELECT chatrel.join_group(?, as_user => 2)', $group);
+	$sends->($group, 'in a new group', 1);
+	$prints->('in a new group');
+
+	# the connection ends, with messages before, while and after it is away
+	$sends->(1, 'just before it is terminated', 1);
+	value($admin, q{SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'app'});
+	$sends->(1, "while it is away $_", 1) foreach 1 .. 150;
+	$prints->('while it is away 150');
+	$listens->();
+	$sends->(1, 'after it was terminated', 1);
+	$prints->('after it was terminated');
+
+	# a message that commits late, with a lower id than others that were printed
+	my $late = connect_to($node);
+	$late->begin_work;
+	value($late, q{SELECT chatrel.send_group_message(1, 'late', as_user => 1)});
+	$sends->(1, 'not late', 1);
+	$prints->('not late');
+	value($admin, q{SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'app'});
+	$listens->();
+	$late->commit;
+	$prints->('late');
+
+	# the server is restarted
+	$admin->disconnect;
+	$late->disconnect;
+	$node->restart;
+	$admin = connect_to($node);
+	$sends->(1, 'after the restart', 1);
+	$prints->('after the restart');
+
+	$sends->(1, 'the end', 1);
+	$prints->('the end');
+	$handle->pump_nb;
+	is_deeply(printed($output), expected($admin), "$name: every message as it was sent, once");
+
+	$handle->kill_kill;
+	$admin->do('TRUNCATE chatrel.groups_messages');
+	value($admin, q{SELECT chatrel.send_group_message(1, 'before it begins', as_user => 1)});
+	$admin->disconnect;
+	return;
+}
+
+subtest 'listener.c' => sub {
+	my ($command, $why_not) = listener_in_c();
+
+	plan skip_all => $why_not unless $command;
+	test_example('listener.c', $command, '');
+};
+
+subtest 'listener.mjs' => sub {
+	my ($command, $why_not) = listener_in_node();
+
+	plan skip_all => $why_not unless $command;
+	test_example('listener.mjs', $command);
+};
+
+foreach my $example (glob "$examples/listener.*")
+{
+	cmp_ok(scalar(() = slurp_file($example) =~ /\n/g), '<', 150, $example =~ s{.*/}{}r . ' is short');
+}
+
+$node->stop;
+done_testing();
