@@ -14,7 +14,6 @@
 #include "catalog/pg_type.h"
 #include "commands/async.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 
 #include "channels.h"
 #include "notify.h"
@@ -94,7 +93,7 @@ lock_channels(Event *events, int nevents)
 static void
 look_up_channels(SqlPlan *plan, Event **sorted, int nevents)
 {
-	Datum	   *ids = palloc_array(Datum, Max(nevents, 1));
+	int64	   *ids = palloc_array(int64, Max(nevents, 1));
 	int			nids = 0;
 	Datum		values[1];
 	uint64		nrows;
@@ -102,12 +101,11 @@ look_up_channels(SqlPlan *plan, Event **sorted, int nevents)
 
 	for (int i = 0; i < nevents; i++)
 		if (i == 0 || sorted[i]->id != sorted[i - 1]->id)
-			ids[nids++] = Int64GetDatum(sorted[i]->id);
+			ids[nids++] = sorted[i]->id;
 	if (nids == 0)
 		return;
 
-	values[0] = PointerGetDatum(construct_array(ids, nids, INT8OID, 8,
-												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	values[0] = int64_array(ids, nids);
 	nrows = plan_run(plan, PLAN_LATEST, values, NULL);
 	for (int i = 0; i < nevents; i++)
 	{
