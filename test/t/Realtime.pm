@@ -126,13 +126,14 @@ sub start_worker
 		}) || die 'the relay has no worker';
 }
 
+# "T" for a process that is stopped, as /proc/PID/stat says after the name in parentheses.
 sub process_state
 {
 	my ($pid) = @_;
-	my $state = `ps -o state= -p $pid`;
 
-	chomp $state;
-	return $state;
+	open(my $stat, '<', "/proc/$pid/stat") or return '';
+	my ($state) = <$stat> =~ /\) (\w)/;
+	return $state // '';
 }
 
 # Stops a worker that has nothing to do, so that it holds no lock; and returns its pid.
