@@ -38,7 +38,10 @@
 
 /* 17 numbers backends from 0 */
 #if PG_VERSION_NUM < 170000
+#include "storage/backendid.h"
 #define MyProcNumber (MyBackendId - 1)
+#else
+#include "storage/procnumber.h"
 #endif
 
 /* 18 marks functions that do not return before their type */

@@ -32,7 +32,6 @@
 #include "executor/executor.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "storage/backendid.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
