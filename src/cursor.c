@@ -31,9 +31,10 @@
  * taken, which no message of a transaction in progress is: so a range begins
  * with what is visible of it as seen (see sync.c).
  *
- * A cursor says which server, timeline and position of its WAL it was taken at.
- * Where history has gone another way since (a dump restored elsewhere, a
- * failover that lost commits, recovery to a point in time), ids may have been
+ * A cursor says which server, timeline and position of its WAL it was taken at,
+ * and from which CREATE EXTENSION, each of which makes a schema of its own oid.
+ * Where history has gone another way since (a dump restored, here or elsewhere,
+ * a failover that lost commits, recovery to a point in time), ids may have been
  * given again; then the cursor is refused, so that nothing is skipped silently.
  * A crash that loses commits leaves no such trace: before a message is counted
  * as seen, its commit is flushed (see sync.c).
@@ -49,6 +50,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "access/xlogrecovery.h"
+#include "catalog/namespace.h"
 #include "lib/stringinfo.h"
 
 #include "check.h"
@@ -80,7 +82,7 @@ error_other_history(void)
 
 /* Refuses a cursor of a server, or of a time, that this one does not continue. */
 static void
-check_history(uint64 system, TimeLineID timeline, XLogRecPtr position)
+check_history(uint64 system, TimeLineID timeline, XLogRecPtr position, uint64 schema)
 {
 	TimeLineID	current_timeline;
 	XLogRecPtr	switched;
@@ -88,7 +90,7 @@ check_history(uint64 system, TimeLineID timeline, XLogRecPtr position)
 	List	   *history;
 
 	(void) current_position(&current_timeline);
-	if (system != GetSystemIdentifier())
+	if (system != GetSystemIdentifier() || schema != get_namespace_oid("chatrel", false))
 		error_other_history();
 	if (timeline == current_timeline)
 		return;
@@ -174,6 +176,7 @@ cursor_parse(const char *text, int64 user_id, int64 group_id)
 	Cursor	   *cursor = (Cursor *) palloc0(sizeof(Cursor));
 	uint64		system;
 	uint64		timeline;
+	uint64		schema;
 
 	if (strncmp(text, "1.", 2) != 0)
 		error_cursor();
@@ -181,6 +184,7 @@ cursor_parse(const char *text, int64 user_id, int64 group_id)
 	system = parse_number(&text, '.');
 	timeline = parse_number(&text, '.');
 	cursor->position = parse_number(&text, '.');
+	schema = parse_number(&text, '.');
 	cursor->user_id = parse_id(&text, '.');
 	cursor->group_id = parse_id(&text, '.');
 	cursor->high = parse_id(&text, '.');
@@ -195,7 +199,7 @@ cursor_parse(const char *text, int64 user_id, int64 group_id)
 				 errdetail("It was taken by user %lld for group %lld (0 is all groups), and used by user %lld for group %lld.",
 						   (long long) cursor->user_id, (long long) cursor->group_id,
 						   (long long) user_id, (long long) group_id)));
-	check_history(system, (TimeLineID) timeline, cursor->position);
+	check_history(system, (TimeLineID) timeline, cursor->position, schema);
 	return cursor;
 }
 
@@ -218,9 +222,10 @@ cursor_text(const Cursor *cursor)
 	if (RecoveryInProgress())
 		position = Max(position, cursor->position);
 	initStringInfo(&text);
-	appendStringInfo(&text, "1.%llx.%x.%llx.%llx.%llx.%llx.",
+	appendStringInfo(&text, "1.%llx.%x.%llx.%x.%llx.%llx.%llx.",
 					 (unsigned long long) GetSystemIdentifier(), timeline,
 					 (unsigned long long) position,
+					 get_namespace_oid("chatrel", false),
 					 (unsigned long long) cursor->user_id,
 					 (unsigned long long) cursor->group_id,
 					 (unsigned long long) cursor->high);

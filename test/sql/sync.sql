@@ -123,9 +123,9 @@ EXCEPTION WHEN OTHERS THEN
 	RETURN SQLSTATE || ' ' || SQLERRM;
 END $$;
 SELECT chatrel.sync('nonsense');
-SELECT DISTINCT sqlstate_of_cursor(c) FROM unnest(ARRAY['', ' ', '1', '1.', '2.1.1.1.1.1.1.', 'NOW', '1.........',
-	'1.1.1.1.1.0.1.zz', '1.1.1.1.1.0.1.1-2:3', '1.1.1.1.1.0.1.2-1:3;', '1.1.1.1.1.0.1.2-2:3;', '1.1.1.1.1.0.1.5-6:0;3-4:0;',
-	'1.11111111111111111.1.1.1.0.1.', '1.1.1.1.1.0.ffffffffffffffff.', '1.1.111111111.1.1.0.1.', '1.-1.1.1.1.0.1.']) AS c;
+SELECT DISTINCT sqlstate_of_cursor(c) FROM unnest(ARRAY['', ' ', '1', '1.', '2.1.1.1.1.1.1.1.', 'NOW', '1.........',
+	'1.1.1.1.1.1.0.1.zz', '1.1.1.1.1.1.0.1.1-2:3', '1.1.1.1.1.1.0.1.2-1:3;', '1.1.1.1.1.1.0.1.2-2:3;', '1.1.1.1.1.1.0.1.5-6:0;3-4:0;',
+	'1.11111111111111111.1.1.1.1.0.1.', '1.1.1.1.1.1.0.ffffffffffffffff.', '1.1.111111111.1.1.1.0.1.', '1.-1.1.1.1.1.0.1.']) AS c;
 -- every text that is shorter, or a little longer
 SELECT sqlstate_of_cursor(left(:'three', n)) AS result, count(*) > 0 AS some
 FROM generate_series(0, length(:'three') - 1) AS n WHERE left(:'three', n) !~ '[.;]$' GROUP BY 1 ORDER BY 1;
@@ -155,6 +155,15 @@ SELECT * FROM texts(chatrel.sync(chatrel.sync('now') ->> 'cursor', wait => '100 
 SET statement_timeout = '100ms';
 SELECT * FROM texts(chatrel.sync(chatrel.sync('now') ->> 'cursor', wait => '1 hour'));
 RESET statement_timeout;
+
+-- made again, or restored: the same ids are given again, and the cursor is of another history
+SELECT chatrel.sync('now') ->> 'cursor' AS before \gset
+DROP EXTENSION chatrel;
+CREATE EXTENSION chatrel;
+SET client_min_messages = warning;
+SELECT count(chatrel.create_user('user ' || i)) FROM generate_series(1, 3) i;
+RESET client_min_messages;
+SELECT sqlstate_of_cursor(:'before');
 
 DROP FUNCTION texts, sqlstate_of_cursor;
 DROP EXTENSION chatrel;

@@ -11,7 +11,7 @@ use Test::More;
 eval { require DBD::Pg; 1 } or plan skip_all => 'DBD::Pg is not installed';
 
 my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
+$node->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION chatrel');
 

@@ -31,7 +31,7 @@ sub new_server
 	my ($name, %options) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
-	$node->init(allows_streaming => $options{allows_streaming} // 0);
+	$node->init(allows_streaming => $options{allows_streaming} // 0, extra => [ '--encoding=UTF8', '--locale=C' ]);
 	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'chatrel'\n")
 		unless $options{not_preloaded};
 	$node->append_conf('postgresql.conf', "max_connections = 150\nautovacuum = off\n" . ($options{conf} // ''));
