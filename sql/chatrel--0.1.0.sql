@@ -188,7 +188,7 @@ COMMENT ON COLUMN chatrel.groups_messages.datetime IS 'when it was sent, as the 
 COMMENT ON COLUMN chatrel.groups_messages.group_id IS 'the group it was sent to';
 COMMENT ON COLUMN chatrel.groups_messages.sender_id IS 'the user that sent it';
 COMMENT ON COLUMN chatrel.groups_messages.message IS 'the text; at most chatrel.max_message_length characters';
-COMMENT ON COLUMN chatrel.groups_messages.xid IS 'the sending transaction, assigned before the id was drawn';
+COMMENT ON COLUMN chatrel.groups_messages.xid IS 'the sending transaction, which send_group_message() assigns before it draws the id';
 
 CREATE TYPE chatrel.chat_message AS (
 	id bigint,

@@ -19,6 +19,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
@@ -32,6 +33,7 @@
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 #include "channels.h"
 #include "check.h"
@@ -73,7 +75,7 @@ static SqlPlan user_channel_get = {
 
 static SqlPlan user_channel_create = {
 	"INSERT INTO chatrel.users_channels (user_id)"
-	" SELECT id FROM chatrel.users WHERE id" EQ "$1 FOR KEY SHARE"
+	" SELECT id FROM chatrel.users WHERE id" EQ "$1 AND deleted_at IS NULL FOR SHARE"
 	" ON CONFLICT (user_id) DO NOTHING",
 	SPI_OK_INSERT, 1, {INT8OID}
 };
@@ -173,13 +175,34 @@ lock_table(const char *name, Oid extension, uint32 flags)
 		getExtensionOfObject(RelationRelationId, relid) == extension;
 }
 
-/* Is chatrel still installed, and will be until the end of the transaction? */
+/*
+ * Is chatrel still installed, and will be until the end of the transaction?
+ * Asked before delivery locks anything else.
+ */
 bool
 channels_exist(void)
 {
 	Oid			extension = get_extension_oid("chatrel", true);
 
-	return OidIsValid(extension) && lock_table("groups_channels", extension, 0);
+	return OidIsValid(extension) &&
+		lock_table("groups_channels", extension, 0) &&
+		lock_table("users_channels", extension, 0) &&
+		lock_table("all_channel", extension, 0);
+}
+
+/* Whose rights the worker reads with: the owner's of the tables it has locked. */
+Oid
+channels_owner(void)
+{
+	Oid			relid = get_relname_relid("groups_channels", get_namespace_oid("chatrel", false));
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
 }
 
 /*
@@ -266,14 +289,18 @@ channels_init(void)
 bool
 all_channel(pg_uuid_t *channel)
 {
-	if (!all.known)
+	bool		exists;
+
+	/* Again, if it was invalidated while it was asked for. */
+	while (!all.known)
 	{
 		all.relid = get_relname_relid("all_channel",
 									  get_namespace_oid("chatrel", false));
-		all.exists = plan_run(&all_channel_get, PLAN_LATEST, NULL, NULL) > 0;
-		if (all.exists)
-			all.channel = plan_uuid(0, 1);
 		all.known = true;
+		exists = plan_run(&all_channel_get, PLAN_LATEST, NULL, NULL) > 0;
+		if (exists)
+			all.channel = plan_uuid(0, 1);
+		all.exists = exists;
 	}
 	if (all.exists)
 		*channel = all.channel;
@@ -330,10 +357,8 @@ chatrel_listen(PG_FUNCTION_ARGS)
 
 	owner_begin(&scope, fcinfo);
 	require_user(user_id);
-	if (!user_channel(user_id, &channel))
-		error_user_not_found(user_id);
-	listen_put(rsinfo, 0, true, &channel);
 
+	/* In the order of delete_user(): memberships, their groups' channels, the own. */
 	plan_run(&channels_missing, PLAN_WRITE, values, NULL);
 	groups = plan_run(&channels_of_groups, PLAN_WRITE, values, NULL);
 	for (uint64 i = 0; i < groups; i++)
@@ -341,6 +366,9 @@ chatrel_listen(PG_FUNCTION_ARGS)
 		channel = plan_uuid(i, 2);
 		listen_put(rsinfo, plan_int64(i, 1), false, &channel);
 	}
+	if (!user_channel(user_id, &channel))
+		error_user_not_found(user_id);
+	listen_put(rsinfo, 0, true, &channel);
 	owner_end(&scope);
 
 	return (Datum) 0;

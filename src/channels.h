@@ -21,6 +21,7 @@ typedef enum ChannelsState
 
 extern bool channels_exist(void);
 extern ChannelsState lock_channels_tables(void);
+extern Oid	channels_owner(void);
 
 /*
  * Between owner_begin() and owner_end().  The first two get the channel that is

@@ -20,6 +20,10 @@
  * below the next xid at a time after S are all that matter.  They are kept as
  * ranges of xids.
  *
+ * On a standby the next xid is the one that the WAL has shown: it has shown R's
+ * before H's commit, as a send locks the membership, and writes that to the WAL
+ * with its xid, before it draws its id.
+ *
  * A page may end before the last message that is visible.  If it ends above the
  * old high, everything below its last id has been seen that is visible in its
  * snapshot, and the same proof holds with that id for H.  If it ends below, high
@@ -85,15 +89,21 @@ static void
 check_history(uint64 system, TimeLineID timeline, XLogRecPtr position, uint64 schema)
 {
 	TimeLineID	current_timeline;
+	XLogRecPtr	current;
 	XLogRecPtr	switched;
 	TimeLineID	next;
 	List	   *history;
 
-	(void) current_position(&current_timeline);
+	current = current_position(&current_timeline);
 	if (system != GetSystemIdentifier() || schema != get_namespace_oid("chatrel", false))
 		error_other_history();
 	if (timeline == current_timeline)
+	{
+		/* A standby may be behind the primary; a primary is behind nobody. */
+		if (!RecoveryInProgress() && position > current)
+			error_other_history();
 		return;
+	}
 	history = readTimeLineHistory(current_timeline);
 	if (!tliInHistory(timeline, history))
 		error_other_history();
@@ -248,15 +258,21 @@ compare_xids(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+/* Appends a range to others, or to the last of them if it only goes on. */
+static void
+append_range(CursorRange *ranges, int *n, uint64 lo, uint64 hi, int64 seen)
+{
+	if (*n > 0 && ranges[*n - 1].hi == lo && ranges[*n - 1].seen == seen)
+		ranges[*n - 1].hi = hi;
+	else
+		ranges[(*n)++] = (CursorRange) {lo, hi, seen};
+}
+
 static void
 add_range(CursorRange *ranges, int *n, uint64 lo, uint64 hi)
 {
-	if (lo >= hi)
-		return;
-	if (*n > 0 && ranges[*n - 1].hi == lo)
-		ranges[*n - 1].hi = hi;
-	else
-		ranges[(*n)++] = (CursorRange) {lo, hi, 0};
+	if (lo < hi)
+		append_range(ranges, n, lo, hi, 0);
 }
 
 /*
@@ -346,7 +362,7 @@ cursor_advance_within(Cursor *cursor, Snapshot snapshot, int64 last)
 			}
 			else if (h < nhidden)
 				end = Min(end, hidden[h].lo);
-			ranges[n++] = (CursorRange) {old.lo, end, visible ? Max(old.seen, last) : old.seen};
+			append_range(ranges, &n, old.lo, end, visible ? Max(old.seen, last) : old.seen);
 			old.lo = end;
 		}
 	}

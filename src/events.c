@@ -44,6 +44,9 @@ static Mark *marks = NULL;
 static int	nmarks = 0;
 static int	max_marks = 0;
 
+/* Does the transaction hold what must not outlive the session? */
+static bool unpreparable = false;
+
 /* The owner of the functions that owe, whose rights delivery needs. */
 static Oid	events_owner = InvalidOid;
 
@@ -141,6 +144,7 @@ events_forget(void)
 	events = NULL;
 	marks = NULL;
 	nevents = max_events = nmarks = max_marks = 0;
+	unpreparable = false;
 }
 
 /* Makes sure that the current transaction level has its mark. */
@@ -203,6 +207,13 @@ event_owe_channel(const pg_uuid_t *channel, bool to_all, StringInfo event)
 	owed->has_channel = true;
 }
 
+/* From now on the transaction cannot be prepared for a two-phase commit. */
+void
+events_forbid_prepare(void)
+{
+	unpreparable = true;
+}
+
 /* ---------- ends of transactions ---------- */
 
 /* The relay takes the events, or they go out with this very transaction. */
@@ -222,6 +233,10 @@ events_xact_callback(XactEvent event, void *arg)
 			events_hand_over();
 			break;
 		case XACT_EVENT_PRE_PREPARE:
+			if (unpreparable)
+				ereport(ERROR,
+						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						 errmsg("cannot PREPARE a transaction that has changed follow counters of the session's own")));
 			if (nevents > 0)
 				ereport(ERROR,
 						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

@@ -43,6 +43,7 @@ extern void event_close(StringInfo event);
 extern void event_owe(EventTarget target, int64 id, bool to_all, StringInfo event);
 extern void event_owe_channel(const pg_uuid_t *channel, bool to_all, StringInfo event);
 
+extern void events_forbid_prepare(void);
 extern void events_init(void);
 
 #endif							/* CHATREL_EVENTS_H */

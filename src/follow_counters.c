@@ -40,6 +40,7 @@
 
 #include "check.h"
 #include "compat.h"
+#include "events.h"
 #include "follow_counters.h"
 #include "identity.h"
 #include "plans.h"
@@ -202,9 +203,14 @@ merge_deltas(FollowDeltas *deltas)
 
 /* ---------- writing it ---------- */
 
+/*
+ * A prepared transaction would keep the lock on such a row, while another backend
+ * gets the number and must not wait.
+ */
 static int32
 private_slot(void)
 {
+	events_forbid_prepare();
 	return MyProcNumber + 1;
 }
 

@@ -70,39 +70,9 @@ assign_user_id(const char *newval, void *extra)
 	guc_user_id = *(int64 *) extra;
 }
 
-void
-guc_init(void)
+static void
+guc_init_relay(void)
 {
-	DefineCustomStringVariable(USER_ID_PARAMETER,
-							   "The chatrel user that the session acts as.",
-							   "Empty means the user of the current role, if there is one. "
-							   "Roles that are granted SET on it may act as any user.",
-							   &user_id_string,
-							   "",
-							   PGC_SUSET,
-							   0,
-							   check_user_id,
-							   assign_user_id,
-							   NULL);
-
-	DefineCustomIntVariable("chatrel.max_name_length",
-							"The longest name of a user or group, in characters.",
-							NULL,
-							&guc_max_name_length,
-							256, 1, MAX_NAME_LENGTH_LIMIT,
-							PGC_SUSET,
-							0,
-							NULL, NULL, NULL);
-
-	DefineCustomIntVariable("chatrel.max_message_length",
-							"The longest message, in characters.",
-							NULL,
-							&guc_max_message_length,
-							512, 1, MAX_MESSAGE_LENGTH_LIMIT,
-							PGC_SUSET,
-							0,
-							NULL, NULL, NULL);
-
 	DefineCustomBoolVariable("chatrel.relay",
 							 "Delivers events by a background worker after the commit.",
 							 "Needs chatrel in shared_preload_libraries.",
@@ -142,6 +112,42 @@ guc_init(void)
 								0,
 								NULL, NULL, NULL);
 	}
+}
+
+void
+guc_init(void)
+{
+	DefineCustomStringVariable(USER_ID_PARAMETER,
+							   "The chatrel user that the session acts as.",
+							   "Empty means the user of the current role, if there is one. "
+							   "Roles that are granted SET on it may act as any user.",
+							   &user_id_string,
+							   "",
+							   PGC_SUSET,
+							   0,
+							   check_user_id,
+							   assign_user_id,
+							   NULL);
+
+	DefineCustomIntVariable("chatrel.max_name_length",
+							"The longest name of a user or group, in characters.",
+							NULL,
+							&guc_max_name_length,
+							256, 1, MAX_NAME_LENGTH_LIMIT,
+							PGC_SUSET,
+							0,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("chatrel.max_message_length",
+							"The longest message, in characters.",
+							NULL,
+							&guc_max_message_length,
+							512, 1, MAX_MESSAGE_LENGTH_LIMIT,
+							PGC_SUSET,
+							0,
+							NULL, NULL, NULL);
+
+	guc_init_relay();
 
 	MarkGUCPrefixReserved("chatrel");
 }

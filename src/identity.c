@@ -52,7 +52,8 @@ static SqlPlan user_taken = {
 
 /* After users with ids of their own: restored, imported or once mirrored. */
 static SqlPlan users_renumber = {
-	"SELECT pg_catalog.setval('chatrel.users_id_seq', pg_catalog.max(id)) FROM chatrel.users",
+	"SELECT pg_catalog.setval('chatrel.users_id_seq', GREATEST(pg_catalog.max(u.id),"
+	" (SELECT s.last_value FROM chatrel.users_id_seq s))) FROM chatrel.users u",
 	SPI_OK_SELECT, 0
 };
 

@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
@@ -43,7 +44,8 @@ static SqlPlan linked_table = {
 /* Nothing happens where the id is another user's. */
 static SqlPlan user_mirror = {
 	"INSERT INTO chatrel.users AS u (id, username) VALUES ($1, $2)"
-	" ON CONFLICT (id) DO UPDATE SET username = EXCLUDED.username, deleted_at = NULL"
+	" ON CONFLICT (id) DO UPDATE SET username = EXCLUDED.username, deleted_at = NULL,"
+	" role_name = CASE WHEN u.deleted_at IS NULL THEN u.role_name END"
 	" WHERE u.deleted_at IS NOT NULL OR u.username" EQ "EXCLUDED.username",
 	SPI_OK_INSERT, 2, {INT8OID, TEXTOID}
 };
@@ -52,7 +54,8 @@ static SqlPlan user_mirror = {
 static SqlPlan users_mirror = {
 	"INSERT INTO chatrel.users AS u (id, username)"
 	" SELECT * FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) r (id, username)"
-	" ON CONFLICT (id) DO UPDATE SET username = EXCLUDED.username, deleted_at = NULL"
+	" ON CONFLICT (id) DO UPDATE SET username = EXCLUDED.username, deleted_at = NULL,"
+	" role_name = CASE WHEN u.deleted_at IS NULL THEN u.role_name END"
 	" WHERE u.deleted_at IS NOT NULL OR u.username" EQ "EXCLUDED.username",
 	SPI_OK_INSERT, 2, {INT8ARRAYOID, TEXTARRAYOID}
 };
@@ -197,6 +200,36 @@ tuple_username(HeapTuple tuple, Relation rel, const LinkColumns *columns)
 						  rel, columns->username);
 }
 
+/* ---------- reading it ---------- */
+
+/*
+ * The table is read with the rights of its own owner: to plan a query may run
+ * code that the owner has put in an index, and that must not get ours.  It must
+ * be read whole: policies that keep rows even from the owner are an error.
+ */
+typedef struct ReaderScope
+{
+	OwnerScope	owner;
+	int			nest_level;
+} ReaderScope;
+
+static void
+reader_begin(ReaderScope *scope, Relation rel)
+{
+	owner_begin_as(&scope->owner, rel->rd_rel->relowner);
+	restrict_operation();
+	scope->nest_level = NewGUCNestLevel();
+	(void) set_config_option("row_security", "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+static void
+reader_end(const ReaderScope *scope)
+{
+	AtEOXact_GUC(true, scope->nest_level);
+	owner_end(&scope->owner);
+}
+
 /* ---------- the trigger ---------- */
 
 static void
@@ -258,38 +291,54 @@ mirror_truncate(void)
 }
 
 /*
- * Is a row that was deleted from a partition in the table all the same?  An
- * update that moves it to another partition deletes it there and inserts it here.
+ * The name that a row, which was deleted from a partition, has in the table all
+ * the same; null if it is gone.  An update that moves a row to another partition
+ * deletes it there and inserts it here.
  */
-static bool
-row_has_moved(Relation rel, const char *id_column, int64 user_id)
+static char *
+name_after_move(Relation rel, const char *id_column, const char *username_column,
+				int64 user_id)
 {
-	Oid			root;
+	MemoryContext context = CurrentMemoryContext;
 	Datum		values[] = {Int64GetDatum(user_id)};
 	Oid			types[] = {INT8OID};
-	OwnerScope	scope;
+	ReaderScope scope;
 	Relation	table;
-	bool		moved;
+	char	   *name = NULL;
 
 	if (!rel->rd_rel->relispartition)
-		return false;
-	root = llast_oid(get_partition_ancestors(RelationGetRelid(rel)));
-	table = relation_open(root, AccessShareLock);
-	owner_begin_as(&scope, table->rd_rel->relowner);
-	restrict_operation();
-	SPI_execute_with_args(psprintf("SELECT FROM %s WHERE %s" EQ "$1",
-								   qualified_name(table), quote_identifier(id_column)),
-						  1, types, values, NULL, false, 1);
-	moved = SPI_processed > 0;
-	owner_end(&scope);
+		return NULL;
+	table = relation_open(llast_oid(get_partition_ancestors(RelationGetRelid(rel))),
+						  AccessShareLock);
+	reader_begin(&scope, table);
+	if (SPI_execute_with_args(psprintf("SELECT %s FROM %s WHERE %s" EQ "$1",
+									   quote_identifier(username_column),
+									   qualified_name(table), quote_identifier(id_column)),
+							  1, types, values, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read table \"%s\"", RelationGetRelationName(table));
+	if (SPI_processed > 0)
+	{
+		name = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+		name = MemoryContextStrdup(context, name != NULL ? name : "");
+	}
+	reader_end(&scope);
 	relation_close(table, NoLock);
-	return moved;
+	return name;
 }
 
 static void
-mirror_delete(Relation rel, const char *id_column, int64 user_id)
+mirror_delete(Relation rel, const char *id_column, const char *username_column,
+			  int64 user_id)
 {
-	if (!row_has_moved(rel, id_column, user_id))
+	char	   *name = name_after_move(rel, id_column, username_column, user_id);
+
+	if (name != NULL)
+	{
+		Datum		values[] = {Int64GetDatum(user_id), CStringGetTextDatum(name)};
+
+		plan_run(&user_rename, PLAN_WRITE, values, NULL);
+	}
+	else
 		(void) remove_user(user_id);
 }
 
@@ -307,6 +356,7 @@ mirror_row(TriggerData *trigdata)
 					  tuple_username(tuple, rel, &columns));
 	else if (TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
 		mirror_delete(rel, trigdata->tg_trigger->tgargs[0],
+					  trigdata->tg_trigger->tgargs[1],
 					  tuple_user_id(tuple, rel, &columns));
 	else
 		mirror_update(trigdata, &columns);
@@ -350,9 +400,6 @@ check_table(Relation rel)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("cannot mirror the users of \"%s\"", table),
 				 errdetail("It must be an ordinary or partitioned table of the application's, and not a temporary one.")));
-
-	if (!object_ownercheck(RelationRelationId, RelationGetRelid(rel), GetUserId()))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, table);
 }
 
 /* The rows of one fetch, as arrays for a plan. */
@@ -390,22 +437,16 @@ mirror_rows(FunctionCallInfo fcinfo, Datum *arrays, uint64 nrows)
 	owner_end(&scope);
 }
 
-/*
- * Copies the rows that are there, and returns how many.
- *
- * The table is read with the rights of its own owner: to plan a query may run
- * code that the owner has put in an index, and that must not get ours.
- */
+/* Copies the rows that are there, and returns how many. */
 static uint64
 copy_users(FunctionCallInfo fcinfo, Relation rel, const char *query,
 		   const LinkColumns *columns)
 {
-	OwnerScope	scope;
+	ReaderScope scope;
 	Portal		portal;
 	uint64		total = 0;
 
-	owner_begin_as(&scope, rel->rd_rel->relowner);
-	restrict_operation();
+	reader_begin(&scope, rel);
 	portal = SPI_cursor_open_with_args(NULL, query, 0, NULL, NULL, NULL, true, 0);
 	for (;;)
 	{
@@ -420,7 +461,7 @@ copy_users(FunctionCallInfo fcinfo, Relation rel, const char *query,
 		SPI_freetuptable(SPI_tuptable);
 	}
 	SPI_cursor_close(portal);
-	owner_end(&scope);
+	reader_end(&scope);
 	return total;
 }
 
@@ -479,6 +520,9 @@ chatrel_link_users(PG_FUNCTION_ARGS)
 	check_not_null(fcinfo, 2, "username_column");
 	id_column = NameStr(*PG_GETARG_NAME(1));
 	username_column = NameStr(*PG_GETARG_NAME(2));
+
+	if (!object_ownercheck(RelationRelationId, PG_GETARG_OID(0), GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(PG_GETARG_OID(0)));
 
 	/* As CREATE TRIGGER locks: nothing may change between the copy and the triggers. */
 	rel = relation_open(PG_GETARG_OID(0), ShareRowExclusiveLock);

@@ -21,7 +21,8 @@
 
 /*
  * Adds a message of a member, and nothing for anybody else.  The membership is
- * locked as require_member() does.  The columns are those of chatrel.chat_message.
+ * locked as require_member() does; that the lock comes before the id is drawn
+ * matters to cursors on a standby, see cursor.c.  The columns are those of chatrel.chat_message.
  */
 static SqlPlan message_add = {
 	"INSERT INTO chatrel.groups_messages (datetime, group_id, sender_id, message)"

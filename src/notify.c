@@ -154,6 +154,7 @@ notify_events(const Event *events, int nevents)
 
 	for (int i = 0; i < nevents; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (events[i].has_channel)
 			notify(&events[i].channel, events[i].payload);
 		if (events[i].to_all && all_exists)

@@ -173,6 +173,12 @@ find_slot(bool take)
 	if (!take)
 		return NULL;
 	for (int i = 0; i < queue->nslots; i++)
+		if (!OidIsValid(queue->slots[i].database))
+		{
+			queue->slots[i].database = MyDatabaseId;
+			return &queue->slots[i];
+		}
+	for (int i = 0; i < queue->nslots; i++)
 	{
 		Slot	   *slot = &queue->slots[i];
 		bool		taken = false;
@@ -423,7 +429,8 @@ queue_copy(char **records, uint64 *position)
 
 		/* Memory is not taken under the lock, and others may consume meanwhile. */
 		*records = MemoryContextAllocHuge(CurrentMemoryContext, size);
-		LWLockAcquire(SLOT_LOCK(my_slot), LW_SHARED);
+		if (!lock_slot(false))
+			return 0;
 		still_there = my_slot->tail == *position;
 		if (still_there)
 			ring_read(my_slot, *position, *records, size);
@@ -441,7 +448,7 @@ queue_position(void)
 	uint64		position;
 
 	if (!lock_slot(false))
-		return 0;
+		return PG_UINT64_MAX;
 	position = my_slot->tail;
 	unlock_slot();
 	return position;

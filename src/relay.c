@@ -23,6 +23,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_database.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -114,7 +115,8 @@ relay_accept(const Event *events, int nevents)
 	Size		size;
 	char	   *records;
 
-	if (!queue_exists())
+	/* Without a schema the extension was dropped after the events arose. */
+	if (!queue_exists() || !OidIsValid(get_namespace_oid("chatrel", true)))
 		return false;
 
 	records = queue_pack(events, nevents, &size);
@@ -276,7 +278,8 @@ worker_deliver(void)
 	channels = lock_channels_tables();
 	if (channels == CHANNELS_READY)
 	{
-		owner_begin_as(&scope, GetUserId());
+		owner_begin_as(&scope, channels_owner());
+		restrict_operation();
 		(void) deliver_queue();
 		owner_end(&scope);
 	}
@@ -309,6 +312,7 @@ worker_try_deliver(void)
 		EmitErrorReport();
 		AbortCurrentTransaction();
 		FlushErrorState();
+		pgstat_report_activity(STATE_IDLE, NULL);
 		RESUME_INTERRUPTS();
 	}
 	PG_END_TRY();

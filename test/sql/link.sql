@@ -285,6 +285,20 @@ SELECT id FROM chatrel.create_group('moving', true, as_user => 1);
 UPDATE t SET region = 'south' WHERE id = 1;
 SELECT users();
 SELECT chatrel.me(as_user => 1) -> 'groups' -> 0 ->> 'name' AS still_in;
+-- and may have another name there
+UPDATE t SET region = 'north', username = 'anna' WHERE id = 1;
+SELECT users();
+SELECT chatrel.me(as_user => 1) -> 'groups' -> 0 ->> 'name' AS still_in;
+DROP TABLE t;
+TRUNCATE chatrel.users RESTART IDENTITY CASCADE;
+-- rows that are kept even from the owner of the table are an error, not nobody
+CREATE TABLE t (id int PRIMARY KEY, username text);
+INSERT INTO t VALUES (1, 'ann');
+ALTER TABLE t ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE t OWNER TO regress_chatrel_app;
+SELECT chatrel.link_users('t');
+ALTER TABLE t NO FORCE ROW LEVEL SECURITY;
+SELECT chatrel.link_users('t');
 DROP TABLE t;
 TRUNCATE chatrel.users RESTART IDENTITY CASCADE;
 

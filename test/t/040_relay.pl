@@ -272,6 +272,16 @@ subtest 'events that are alike are heard each time' => sub {
 	$member->hear_until('transaction over');
 };
 
+subtest 'a transaction that sends and drops the extension' => sub {
+	$node->safe_psql('postgres', 'CREATE DATABASE dropping');
+	$node->safe_psql('dropping', q{CREATE EXTENSION chatrel;
+		SELECT chatrel.create_user('ann'); SELECT chatrel.create_group('g', true, as_user => 1)});
+	$node->safe_psql('dropping', q{BEGIN; SELECT chatrel.send_group_message(1, 'last', as_user => 1);
+		DROP EXTENSION chatrel; COMMIT});
+	is($node->safe_psql('dropping', q{SELECT count(*) FROM pg_extension WHERE extname = 'chatrel'}), '0', 'commits');
+	$node->safe_psql('postgres', 'DROP DATABASE dropping');
+};
+
 subtest 'a member leaves: the others hear it on the old channel, and it was the last' => sub {
 	my $old = Realtime::Listener->new($node, 'chatrel.listen_group(2, as_user => 2)');
 	my $own = Realtime::Listener->new($node, 'chatrel.listen(as_user => 4)');
