@@ -84,11 +84,11 @@ subtest 'the first event starts the worker, and is heard' => sub {
 	is_deeply([ heard_by_both() ], ['first'], 'heard');
 	ok(fallbacks('no_worker') > 0, 'by the transaction itself');
 	ok(start_worker($sender), 'the worker comes');
-	my $delivered = relay_row($admin)->{delivered};
+	my $queued = relay_row($admin)->{queued};
 	send_text('second');
 	is_deeply([ heard_by_both() ], ['second'], 'heard');
-	wait_until(sub { relay_row($admin)->{delivered} >= $delivered + 2 });
-	is(relay_row($admin)->{delivered}, $delivered + 2, 'by the relay');
+	is(relay_row($admin)->{queued}, $queued + 2, 'by the relay');
+	ok(wait_until(sub { relay_row($admin)->{delivered} == $queued + 2 }), 'which counts it');
 };
 
 subtest 'an event is delivered only when its transaction is visible' => sub {
@@ -178,9 +178,25 @@ subtest 'a commit that fails at the last moment' => sub {
 		$sender->commit;
 		$refused++ if !eval { $other->commit } && $other->state eq '40001';
 	}
-	$_->do('RESET default_transaction_isolation') foreach $sender, $other;
 	is($refused, 200, 'commits are refused');
 	is(scalar(grep { /^refused/ } heard_by_both()), 0, 'nothing is heard of them');
+
+	# One that has no room delivers first what is queued; when it then fails, that was not delivered.
+	with_stopped_worker($sender, sub {
+		send_text("waiting $_") foreach 1 .. 3;
+		foreach my $dbh ($sender, $other)
+		{
+			$dbh->begin_work;
+			value($dbh, 'SELECT count(*) FROM skew');
+			$dbh->do('INSERT INTO skew VALUES (pg_backend_pid())');
+		}
+		$other->do(q{SELECT chatrel.send_group_message(1, repeat('x', 500), as_user => 1) FROM generate_series(1, 200)});
+		$sender->commit;
+		ok(!eval { $other->commit }, 'a commit that delivers for others is refused');
+	});
+	$_->do('RESET default_transaction_isolation') foreach $sender, $other;
+	is_deeply([ heard_by_both() ], [ map { "waiting $_" } 1 .. 3 ], 'what was queued is heard all the same');
+
 	my $before = fallbacks('no_room');
 	start_worker($sender);
 	send_text('there is room');
