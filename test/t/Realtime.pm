@@ -145,7 +145,7 @@ sub stop_worker
 	{
 		my $pid = start_worker($dbh);
 
-		wait_until(sub { my $row = relay_row($dbh); return $row->{queued} == $row->{delivered} && !$row->{bytes_waiting} })
+		wait_until(sub { return !relay_row($dbh)->{bytes_waiting} })
 			or die 'the relay does not deliver';
 		kill 'STOP', $pid or next;
 		wait_until(sub { process_state($pid) =~ /^T/ }, 5) or next;
@@ -267,12 +267,12 @@ sub hear_until
 	return @heard;
 }
 
-# The texts of the messages that it hears until this one.
+# The texts of the messages that it hears until this one, but for what start_worker() sends.
 sub texts_until
 {
 	my ($self, $text, $seconds) = @_;
 
-	return Realtime::messages_of($self->hear_until($text, $seconds));
+	return grep { $_ ne 'wake up' } Realtime::messages_of($self->hear_until($text, $seconds));
 }
 
 1;
