@@ -50,7 +50,9 @@
 
 /*
  * $1 user, $2 group, $3 high, $4 limit; $5, $6, $7 the ranges' lo, hi and seen.
- * One message more than is returned tells that there are more.
+ * One message more than is returned tells that there are more.  What came late is
+ * looked up by its xid, before anything else is joined to it (OFFSET 0): the
+ * planner cannot know how few those are.
  */
 #define UNSEEN(of_group) \
 	"SELECT n.* FROM chatrel.groups_members m CROSS JOIN LATERAL" \
@@ -59,11 +61,13 @@
 	" ORDER BY t.id LIMIT $4) n" \
 	" WHERE m.user_id" EQ "$1" of_group \
 	" UNION ALL" \
-	" SELECT " MESSAGE_COLUMNS \
+	" SELECT late.*" \
 	" FROM ROWS FROM (pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7)) r (lo, hi, seen)" \
-	" JOIN chatrel.groups_messages t ON t.xid" GE "r.lo AND t.xid" LT "r.hi" \
-	" AND t.id" GT "r.seen AND t.id" LE "$3" \
-	" JOIN chatrel.groups_members m ON m.group_id" EQ "t.group_id AND m.user_id" EQ "$1" of_group \
+	" CROSS JOIN LATERAL (SELECT " MESSAGE_COLUMNS " FROM chatrel.groups_messages t" \
+	" WHERE t.xid" GE "r.lo AND t.xid" LT "r.hi" \
+	" AND t.id" GT "r.seen AND t.id" LE "$3 OFFSET 0) late" \
+	" WHERE EXISTS (SELECT FROM chatrel.groups_members m" \
+	" WHERE m.group_id" EQ "late.group_id AND m.user_id" EQ "$1" of_group ")" \
 	" ORDER BY 1 LIMIT $4"
 
 static SqlPlan unseen_of_all = {
@@ -78,10 +82,11 @@ static SqlPlan unseen_of_group = {
 
 /* The highest id that is visible of each range: see cursor.c on restored messages. */
 static SqlPlan visible_of_ranges = {
-	"SELECT r.n, pg_catalog.max(t.id)"
+	"SELECT r.n, l.id"
 	" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY r (lo, hi, n)"
-	" JOIN chatrel.groups_messages t ON t.xid" GE "r.lo AND t.xid" LT "r.hi"
-	" GROUP BY r.n",
+	" CROSS JOIN LATERAL (SELECT pg_catalog.max(t.id) AS id FROM chatrel.groups_messages t"
+	" WHERE t.xid" GE "r.lo AND t.xid" LT "r.hi) l"
+	" WHERE l.id IS NOT NULL",
 	SPI_OK_SELECT, 2, {XID8ARRAYOID, XID8ARRAYOID}, true
 };
 
