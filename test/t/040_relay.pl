@@ -334,6 +334,7 @@ subtest 'a member leaves: the others hear it on the old channel, and it was the 
 };
 
 subtest '100,000 events in one transaction' => sub {
+	start_worker($sender);
 	my $before = fallbacks('no_room');
 
 	$sender->do(q{SELECT count(chatrel.send_group_message(1, 'bulk ' || i, as_user => 1)) FROM generate_series(1, 100000) AS i});
