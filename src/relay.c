@@ -215,17 +215,21 @@ relay_deliver_queued(void)
 
 /* ---------- the worker ---------- */
 
+/* The worker has told the queue that it leaves, or was never wanted. */
+static bool worker_leaves = false;
+
 static void
 worker_exit(int code, Datum slot)
 {
-	queue_worker_died(DatumGetInt32(slot));
+	if (!worker_leaves)
+		queue_worker_died(DatumGetInt32(slot));
 }
 
 /* Of its own accord: the postmaster does not start it again. */
 static void
-worker_end(int slot)
+worker_end(void)
 {
-	cancel_before_shmem_exit(worker_exit, Int32GetDatum(slot));
+	worker_leaves = true;
 	proc_exit(0);
 }
 
@@ -244,7 +248,7 @@ worker_connect(int slot)
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 
 	if (!queue_worker_attach())
-		worker_end(slot);
+		worker_end();
 
 	/* Nothing is lost that the queue has not lost already, in a crash. */
 	SetConfigOption("synchronous_commit", "off", PGC_SUSET, PGC_S_OVERRIDE);
@@ -401,7 +405,7 @@ chatrel_relay_main(Datum main_arg)
 				 queue_worker_leave())
 			break;
 	}
-	worker_end(slot);
+	worker_end();
 }
 
 /* ---------- the view ---------- */

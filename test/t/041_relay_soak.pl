@@ -190,12 +190,13 @@ sub gateway_hears
 
 # ---------- memory ----------
 
-# In kB, of the process alone
+# In kB, of the process alone; 0 if it has ended
 sub memory
 {
 	my ($pid) = @_;
+	my $status = eval { slurp_file("/proc/$pid/status") } // '';
 
-	return slurp_file("/proc/$pid/status") =~ /^RssAnon:\s+(\d+)/m ? $1 : 0;
+	return $status =~ /^RssAnon:\s+(\d+)/m ? $1 : 0;
 }
 
 sub backends_memory

@@ -179,29 +179,69 @@ subtest 'the queue of NOTIFY is full' => sub {
 	is_deeply([ $gateway->texts_until('full 500') ], [ map { "full $_" } 1 .. 500 ], 'all are heard when there is room');
 };
 
-subtest 'somebody else holds up everybody who uses NOTIFY' => sub {
-	# A commit that waits for a standby, with the lock that NOTIFY takes
-	start_worker($sender);
+# A session with the lock that NOTIFY takes: its commit waits for a standby that never comes.
+sub hold_up_notify
+{
+	my $slow = connect_to($node);
+
 	$_->do('SET synchronous_commit = local') foreach $admin, $sender;
+	$admin->do('CREATE TABLE anything (a int)');
 	$node->safe_psql('postgres', q{ALTER SYSTEM SET synchronous_standby_names = 'nobody'});
 	$node->reload;
-	my $slow = connect_to($node);
-	$admin->do('CREATE TABLE anything (a int)');
+	# From when on it does is up to the checkpointer
 	wait_until(sub {
 		$slow->do(q{INSERT INTO anything SELECT 1 FROM pg_notify('anything', '')}, { pg_async => 1 });
 		return 1 if wait_until(sub { value($admin, q{SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'}) }, 1);
 		$slow->pg_result;
 		return 0;
 	}) or die 'nobody waits for the standby';
-	send_text("held up $_") foreach 1 .. 100;
-	pass('sends go on');
-	is_deeply([ $gateway->hear(0.2) ], [], 'unheard');
+	return $slow;
+}
+
+sub let_go_of_notify
+{
+	my ($slow) = @_;
+
 	$node->safe_psql('postgres', q{ALTER SYSTEM RESET synchronous_standby_names});
 	$node->reload;
 	$slow->pg_result;
 	$admin->do('DROP TABLE anything');
-	is_deeply([ $gateway->texts_until('held up 100') ], [ map { "held up $_" } 1 .. 100 ], 'and heard then');
 	$_->do('RESET synchronous_commit') foreach $admin, $sender;
+	return;
+}
+
+subtest 'somebody else holds up everybody who uses NOTIFY' => sub {
+	start_worker($sender);
+	my $slow = hold_up_notify();
+	send_text("held up $_") foreach 1 .. 100;
+	pass('sends go on');
+	is_deeply([ $gateway->hear(0.2) ], [], 'unheard');
+	let_go_of_notify($slow);
+	is_deeply([ $gateway->texts_until('held up 100') ], [ map { "held up $_" } 1 .. 100 ], 'and heard then');
+};
+
+subtest 'a transaction that delivers for others, and then fails' => sub {
+	my $other = connect_to($node);
+
+	$admin->do('CREATE TABLE skew (who text)');
+	with_stopped_worker($sender, sub {
+		send_text("waiting $_") foreach 1 .. 3;
+		$_->do('BEGIN ISOLATION LEVEL SERIALIZABLE; SET LOCAL synchronous_commit = local') foreach $sender, $other;
+		value($_, 'SELECT count(*) FROM skew') foreach $sender, $other;
+		$_->do('INSERT INTO skew VALUES (pg_backend_pid())') foreach $sender, $other;
+		# More than there is room for: it delivers what is queued, and is held up there
+		$other->do(q{SELECT count(chatrel.send_group_message(1, repeat('x', 500), as_user => 1)) FROM generate_series(1, 3000)});
+		my $slow = hold_up_notify();
+		$other->do('COMMIT', { pg_async => 1 });
+		wait_until(sub { value($admin, q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND wait_event = 'object'}) })
+			or die 'it is not held up';
+		$sender->do('COMMIT');
+		let_go_of_notify($slow);
+		eval { $other->pg_result };
+		is($other->state, '40001', 'its commit is refused at the last moment');
+	});
+	is_deeply([ heard() ], [ map { "waiting $_" } 1 .. 3 ], 'what it was to deliver is heard all the same');
+	$admin->do('DROP TABLE skew');
 };
 
 subtest 'logical replication writes messages' => sub {

@@ -229,7 +229,8 @@ sub new
 	return $self;
 }
 
-# Waits for events up to so many seconds, and returns those that have come, as text.
+# Waits for events up to so many seconds, and returns those that have come, as
+# text; but not what start_worker() sends.
 sub hear
 {
 	my ($self, $seconds) = @_;
@@ -238,7 +239,7 @@ sub hear
 
 	while (my $notify = $dbh->pg_notifies)
 	{
-		push @new, $notify->[2];
+		push @new, $notify->[2] unless $notify->[2] =~ /"message": "wake up"/;
 	}
 	if (!@new && ($seconds // 0) > 0)
 	{
@@ -267,12 +268,12 @@ sub hear_until
 	return @heard;
 }
 
-# The texts of the messages that it hears until this one, but for what start_worker() sends.
+# The texts of the messages that it hears until this one.
 sub texts_until
 {
 	my ($self, $text, $seconds) = @_;
 
-	return grep { $_ ne 'wake up' } Realtime::messages_of($self->hear_until($text, $seconds));
+	return Realtime::messages_of($self->hear_until($text, $seconds));
 }
 
 1;
