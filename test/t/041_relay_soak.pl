@@ -40,7 +40,8 @@ $node->safe_psql('postgres', qq{
 	SELECT count(chatrel.join_group(1 + (u + i) % $groups, as_user => u)) FROM generate_series(1, $senders) AS u, generate_series(0, 1) AS i;
 });
 my $admin = connect_to($node);
-my $end = time + $seconds;
+my $start = time;
+my $end = $start + $seconds;
 my $over = $node->basedir . '/over';
 
 # ---------- senders ----------
@@ -74,7 +75,7 @@ sub sender
 			$send_one->();
 			$dice < 0.95 ? $dbh->commit : $dbh->rollback;
 		}
-		sleep 0.05 * rand;
+		sleep 0.4 * rand;
 	}
 	return;
 }
@@ -201,7 +202,9 @@ sub memory
 
 sub backends_memory
 {
-	return { map { $_->[0] => memory($_->[0]) } @{ $admin->selectall_arrayref(
+	my ($dbh) = @_;
+
+	return { map { $_->[0] => memory($_->[0]) } @{ $dbh->selectall_arrayref(
 		q{SELECT pid FROM pg_stat_activity WHERE query LIKE '%send_group_message%' OR query LIKE '%listen_all%' ORDER BY pid}) } };
 }
 
@@ -234,31 +237,41 @@ sub bits_missing
 	return unpack '%32b*', $a & ~substr($b . "\0" x $length, 0, $length);
 }
 
+# Terminates workers but in the last quarter, and measures memory: of backends soon
+# after the start and shortly before the end, of the worker that gets old.
+sub disturb
+{
+	my $dbh = connect_to($node);
+	my %found = (killed => 0);
+	my $pause_to = sub { my $left = $_[0] - time; sleep $left if $left > 0 };
+
+	$pause_to->($start + $seconds / 10);
+	$found{backends} = backends_memory($dbh);
+	while (time < $end - $seconds / 4)
+	{
+		my $pid = worker_pid($dbh);
+
+		$found{killed} += value($dbh, 'SELECT pg_terminate_backend(?)::int', $pid) if $pid;
+		sleep 1 + 2 * rand;
+	}
+	$pause_to->($end - $seconds / 5);
+	$found{worker_pid} = worker_pid($dbh);
+	$found{worker} = memory($found{worker_pid});
+	$pause_to->($end - $seconds / 50);
+	$found{worker_at_end} = memory($found{worker_pid});
+	$found{backends_at_end} = backends_memory($dbh);
+	append_to_file($node->basedir . '/found', encode_json(\%found));
+	return;
+}
+
 my @gateways = map { new_gateway() } 1 .. 2;
-my @sending = ((map { my $user = $_; spawn(sub { sender($user) }) } 1 .. $senders), spawn(\&mover));
+my @sending = ((map { my $user = $_; spawn(sub { sender($user) }) } 1 .. $senders), spawn(\&mover), spawn(\&disturb));
 my @listening = map { my $number = $_; spawn(sub { come_and_go($number) }) } 1 .. $listeners;
-my ($killed, $next_kill, $old_worker, $start) = (0, time + 1, undef, time);
-my (%memory, %worker_memory);
 
 while (time < $end)
 {
 	gateway_hears($_, 0.05) foreach @gateways;
-	%memory = %{ backends_memory() } if !%memory && time > $start + $seconds / 10;
-	my $pid = worker_pid($admin) or next;
-
-	if (time > $end - $seconds / 4)
-	{
-		$old_worker //= $pid;
-		$worker_memory{$old_worker} //= memory($old_worker) if time > $end - $seconds / 5;
-	}
-	elsif (time > $next_kill)
-	{
-		$killed += value($admin, 'SELECT pg_terminate_backend(?)::int', $pid);
-		$next_kill = time + 1 + 2 * rand;
-	}
 }
-my %memory_at_end = %{ backends_memory() };
-my $worker_at_end = memory($old_worker);
 
 is(reap(@sending), 0, 'all senders went on');
 ok(wait_until(sub {
@@ -294,20 +307,24 @@ is($invented, 0, 'and nothing was heard that is not there');
 my $relay = relay_row($admin);
 ok(wait_until(sub { $relay = relay_row($admin); $relay->{bytes_waiting} == 0 }), 'nothing waits in the relay');
 is($relay->{queued}, $relay->{delivered}, 'all that was queued was delivered');
-cmp_ok($killed, '>', $seconds / 10, 'workers were terminated');
 
-my ($most) = sort { $b <=> $a } map { $memory_at_end{$_} - $memory{$_} } grep { $memory_at_end{$_} } keys %memory;
-my $worker_growth = $worker_at_end - ($worker_memory{$old_worker} // 0);
+my $found = decode_json(slurp_file($node->basedir . '/found'));
+my %memory = %{ $found->{backends} };
+my %memory_at_end = %{ $found->{backends_at_end} };
+my @lasting = grep { $memory{$_} && $memory_at_end{$_} } sort keys %memory;
+my ($most) = sort { $b <=> $a } map { $memory_at_end{$_} - $memory{$_} } @lasting;
+cmp_ok($found->{killed}, '>', $seconds / 10, 'workers were terminated');
 cmp_ok($most, '<', 4096, 'memory of backends does not grow');
-cmp_ok($worker_growth, '<', 4096, 'memory of the worker does not grow');
+ok($found->{worker} && $found->{worker_at_end}, 'a worker got old');
+cmp_ok($found->{worker_at_end} - $found->{worker}, '<', 4096, 'its memory does not grow');
 
 note("$seconds s, $senders senders, $listeners listeners that come and go: $messages messages ("
-	. int($messages / $seconds) . "/s), $heard heard by those listeners, $killed workers terminated");
+	. int($messages / $seconds) . "/s), $heard heard by those listeners, $found->{killed} workers terminated");
 note("relay: $relay->{queued} queued, $relay->{delivered} delivered in $relay->{batches} batches; transactions that used NOTIFY:"
 	. " no worker $relay->{fallbacks_no_worker}, no room $relay->{fallbacks_no_room}");
-note("worker: $worker_memory{$old_worker} kB, at the end $worker_at_end kB");
-note('backends: ' . join ', ', map { "$memory{$_} kB, at the end $memory_at_end{$_} kB" } (grep { $memory_at_end{$_} } sort keys %memory)[ 0 .. 4 ]);
-note("the backend that has grown most: by $most kB");
+note("worker: $found->{worker} kB, at the end $found->{worker_at_end} kB");
+note('backends: ' . join ', ', map { "$memory{$_} kB, at the end $memory_at_end{$_} kB" } @lasting[ 0 .. 4 ]);
+note('of ' . @lasting . " backends, the one that has grown most: by $most kB");
 
 $node->stop;
 done_testing();
