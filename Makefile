@@ -31,6 +31,7 @@ OBJS = \
 	src/notify.o \
 	src/plans.o \
 	src/queue.o \
+	src/queue_slots.o \
 	src/relationships.o \
 	src/relay.o \
 	src/sync.o \

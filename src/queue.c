@@ -2,32 +2,22 @@
  * queue.c
  *	  The relay's queues in shared memory.
  *
- * Each database that sends has a slot, and in it a ring of bytes: committed
- * transactions append their events at the head, delivery takes them from the
- * tail.  A transaction reserves its space before it commits, so that appending
- * afterwards cannot fail.  Space is only given while the slot has a worker.
+ * Committed transactions append their events at the head of their database's
+ * ring, delivery takes them from the tail.  A transaction reserves its space
+ * before it commits, so that appending afterwards cannot fail.  Space is only
+ * given while the slot has a worker.
  *
- * The positions only grow; the byte of position p is at p % size.  Everything in
- * a slot is protected by its lock, which nobody holds for longer than a copy.
+ * The positions only grow; the byte of position p is at p % size.
  */
 #include "postgres.h"
 
 #include "access/xlog.h"
 #include "catalog/namespace.h"
-#include "miscadmin.h"
 #include "pgstat.h"
-#include "storage/condition_variable.h"
-#include "storage/ipc.h"
-#include "storage/lwlock.h"
-#include "storage/proc.h"
-#include "storage/shmem.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
 
 #include "guc.h"
-#include "queue.h"
-
-#define TRANCHE_NAME "chatrel"
+#include "queue_slots.h"
 
 /* An event in the ring.  Records begin at multiples of MAXALIGN. */
 typedef struct Record
@@ -41,221 +31,6 @@ typedef struct Record
 	pg_uuid_t	channel;
 	char		payload[FLEXIBLE_ARRAY_MEMBER];
 } Record;
-
-typedef enum WorkerState
-{
-	WORKER_NONE,
-	WORKER_STARTING,			/* asked for, and not there yet */
-	WORKER_RUNNING
-} WorkerState;
-
-typedef struct Slot
-{
-	/* Sessions that wait for a transaction with events.  Never cleared. */
-	ConditionVariable news;
-
-	Oid			database;		/* InvalidOid if the slot was never used */
-	WorkerState state;
-	TimestampTz asked_at;		/* when the worker was asked for */
-	int			worker_pid;
-	Latch	   *worker_latch;
-
-	uint64		head;
-	uint64		tail;
-	uint64		reserved;		/* bytes promised to transactions about to commit */
-
-	uint64		queued;
-	uint64		delivered;
-	uint64		batches;
-	uint64		fallbacks[QUEUE_VERDICTS];
-} Slot;
-
-typedef struct QueueShared
-{
-	int			nslots;
-	Size		ring_size;
-	uint64		no_slot;		/* fallbacks for want of one, under lock 0 */
-	Slot		slots[FLEXIBLE_ARRAY_MEMBER];
-} QueueShared;
-
-/* A worker that has not come up by then will not: ask for another. */
-#define WORKER_START_TIMEOUT_MS	10000
-
-static QueueShared *queue = NULL;
-static char *rings = NULL;
-static LWLockPadded *locks = NULL;	/* one for the assignment of slots, and one each */
-
-static Slot *my_slot = NULL;	/* of this database, as far as is known */
-
-static shmem_request_hook_type prev_shmem_request_hook = NULL;
-static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
-
-#define ASSIGN_LOCK		(&locks[0].lock)
-#define SLOT_LOCK(slot)	(&locks[1 + ((slot) - queue->slots)].lock)
-#define RING(slot)		(rings + queue->ring_size * ((slot) - queue->slots))
-
-/* ---------- shared memory ---------- */
-
-static Size
-ring_size(void)
-{
-	return (Size) guc_relay_queue_size * 1024;
-}
-
-static Size
-shared_size(void)
-{
-	return MAXALIGN(add_size(offsetof(QueueShared, slots),
-							 mul_size(guc_relay_databases, sizeof(Slot))));
-}
-
-static void
-queue_shmem_request(void)
-{
-	if (prev_shmem_request_hook)
-		prev_shmem_request_hook();
-	RequestAddinShmemSpace(add_size(shared_size(),
-									mul_size(guc_relay_databases, ring_size())));
-	RequestNamedLWLockTranche(TRANCHE_NAME, 1 + guc_relay_databases);
-}
-
-static void
-queue_shmem_startup(void)
-{
-	bool		found;
-
-	if (prev_shmem_startup_hook)
-		prev_shmem_startup_hook();
-
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	queue = ShmemInitStruct("chatrel queues",
-							add_size(shared_size(),
-									 mul_size(guc_relay_databases, ring_size())),
-							&found);
-	if (!found)
-	{
-		memset(queue, 0, shared_size());
-		queue->nslots = guc_relay_databases;
-		queue->ring_size = ring_size();
-		for (int i = 0; i < queue->nslots; i++)
-			ConditionVariableInit(&queue->slots[i].news);
-	}
-	rings = (char *) queue + shared_size();
-	locks = GetNamedLWLockTranche(TRANCHE_NAME);
-	LWLockRelease(AddinShmemInitLock);
-}
-
-void
-queue_init(void)
-{
-	prev_shmem_request_hook = shmem_request_hook;
-	shmem_request_hook = queue_shmem_request;
-	prev_shmem_startup_hook = shmem_startup_hook;
-	shmem_startup_hook = queue_shmem_startup;
-}
-
-/* False where the library was not preloaded. */
-bool
-queue_exists(void)
-{
-	return queue != NULL;
-}
-
-/* ---------- slots ---------- */
-
-/* Under ASSIGN_LOCK: the slot of this database, or one that another has left. */
-static Slot *
-find_slot(bool take)
-{
-	for (int i = 0; i < queue->nslots; i++)
-		if (queue->slots[i].database == MyDatabaseId)
-			return &queue->slots[i];
-	if (!take)
-		return NULL;
-	for (int i = 0; i < queue->nslots; i++)
-		if (!OidIsValid(queue->slots[i].database))
-		{
-			queue->slots[i].database = MyDatabaseId;
-			return &queue->slots[i];
-		}
-	for (int i = 0; i < queue->nslots; i++)
-	{
-		Slot	   *slot = &queue->slots[i];
-		bool		taken = false;
-
-		LWLockAcquire(SLOT_LOCK(slot), LW_EXCLUSIVE);
-		if (slot->state == WORKER_NONE && slot->head == slot->tail && slot->reserved == 0)
-		{
-			memset(&slot->database, 0, sizeof(Slot) - offsetof(Slot, database));
-			slot->database = MyDatabaseId;
-			taken = true;
-		}
-		LWLockRelease(SLOT_LOCK(slot));
-		if (taken)
-			return slot;
-	}
-	return NULL;
-}
-
-/*
- * Frees the slots of databases that were dropped while events were waiting, which
- * their worker could not deliver any more.  In a transaction.
- */
-void
-queue_forget_dropped_databases(void)
-{
-	for (int i = 0; i < queue->nslots; i++)
-	{
-		Slot	   *slot = &queue->slots[i];
-		Oid			database;
-
-		LWLockAcquire(SLOT_LOCK(slot), LW_SHARED);
-		database = slot->state == WORKER_NONE && slot->head != slot->tail ?
-			slot->database : InvalidOid;
-		LWLockRelease(SLOT_LOCK(slot));
-		if (!OidIsValid(database) || SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database)))
-			continue;
-
-		LWLockAcquire(SLOT_LOCK(slot), LW_EXCLUSIVE);
-		if (slot->database == database)
-			slot->tail = slot->head;
-		LWLockRelease(SLOT_LOCK(slot));
-	}
-}
-
-/*
- * Locks this database's slot.  False, without a lock, if it has none; take says
- * whether one may be assigned.
- */
-static bool
-lock_slot(bool take)
-{
-	if (queue == NULL)
-		return false;
-	if (my_slot == NULL)
-	{
-		LWLockAcquire(ASSIGN_LOCK, take ? LW_EXCLUSIVE : LW_SHARED);
-		my_slot = find_slot(take);
-		LWLockRelease(ASSIGN_LOCK);
-		if (my_slot == NULL)
-			return false;
-	}
-	LWLockAcquire(SLOT_LOCK(my_slot), LW_EXCLUSIVE);
-	if (my_slot->database != MyDatabaseId)
-	{
-		/* It has stood empty, and another database has it now. */
-		LWLockRelease(SLOT_LOCK(my_slot));
-		my_slot = NULL;
-		return lock_slot(take);
-	}
-	return true;
-}
-
-static void
-unlock_slot(void)
-{
-	LWLockRelease(SLOT_LOCK(my_slot));
-}
 
 /* ---------- the ring ---------- */
 
@@ -290,7 +65,7 @@ queue_reserve(Size size)
 
 	if (!guc_relay)
 		return QUEUE_OFF;
-	if (!lock_slot(true))
+	if (!queue_lock_slot(true))
 		return QUEUE_NO_SLOT;
 	if (my_slot->state != WORKER_RUNNING)
 		verdict = QUEUE_NO_WORKER;
@@ -301,7 +76,7 @@ queue_reserve(Size size)
 		my_slot->reserved += size;
 		verdict = QUEUE_ACCEPTS;
 	}
-	unlock_slot();
+	queue_unlock_slot();
 	return verdict;
 }
 
@@ -323,7 +98,7 @@ queue_append(char *records, Size size, int nevents)
 	my_slot->reserved -= size;
 	my_slot->queued += nevents;
 	latch = my_slot->worker_latch;
-	unlock_slot();
+	queue_unlock_slot();
 
 	if (latch != NULL)
 		SetLatch(latch);
@@ -335,16 +110,16 @@ queue_release(Size size)
 {
 	LWLockAcquire(SLOT_LOCK(my_slot), LW_EXCLUSIVE);
 	my_slot->reserved -= size;
-	unlock_slot();
+	queue_unlock_slot();
 }
 
 void
 queue_count_fallback(QueueVerdict reason)
 {
-	if (lock_slot(false))
+	if (queue_lock_slot(false))
 	{
 		my_slot->fallbacks[reason]++;
-		unlock_slot();
+		queue_unlock_slot();
 	}
 	else if (queue != NULL)
 	{
@@ -360,9 +135,9 @@ queue_count_fallback(QueueVerdict reason)
 void
 queue_wake_waiters(void)
 {
-	if (!lock_slot(false))
+	if (!queue_lock_slot(false))
 		return;
-	unlock_slot();
+	queue_unlock_slot();
 	ConditionVariableBroadcast(&my_slot->news);
 }
 
@@ -370,9 +145,9 @@ queue_wake_waiters(void)
 void
 queue_prepare_to_sleep(void)
 {
-	if (!lock_slot(true))
+	if (!queue_lock_slot(true))
 		return;
-	unlock_slot();
+	queue_unlock_slot();
 	ConditionVariablePrepareToSleep(&my_slot->news);
 }
 
@@ -380,9 +155,9 @@ queue_prepare_to_sleep(void)
 bool
 queue_sleep(long timeout)
 {
-	if (RecoveryInProgress() || !lock_slot(true))
+	if (RecoveryInProgress() || !queue_lock_slot(true))
 		return false;
-	unlock_slot();
+	queue_unlock_slot();
 	(void) ConditionVariableTimedSleep(&my_slot->news, Max(timeout, 1), PG_WAIT_EXTENSION);
 	return true;
 }
@@ -400,10 +175,10 @@ queue_is_empty(void)
 {
 	bool		empty;
 
-	if (!lock_slot(false))
+	if (!queue_lock_slot(false))
 		return true;
 	empty = my_slot->head == my_slot->tail;
-	unlock_slot();
+	queue_unlock_slot();
 	return empty;
 }
 
@@ -419,22 +194,22 @@ queue_copy(char **records, uint64 *position)
 		Size		size;
 		bool		still_there;
 
-		if (!lock_slot(false))
+		if (!queue_lock_slot(false))
 			return 0;
 		*position = my_slot->tail;
 		size = my_slot->head - my_slot->tail;
-		unlock_slot();
+		queue_unlock_slot();
 		if (size == 0)
 			return 0;
 
 		/* Memory is not taken under the lock, and others may consume meanwhile. */
 		*records = MemoryContextAllocHuge(CurrentMemoryContext, size);
-		if (!lock_slot(false))
+		if (!queue_lock_slot(false))
 			return 0;
 		still_there = my_slot->tail == *position;
 		if (still_there)
 			ring_read(my_slot, *position, *records, size);
-		unlock_slot();
+		queue_unlock_slot();
 		if (still_there)
 			return size;
 		pfree(*records);
@@ -447,10 +222,10 @@ queue_position(void)
 {
 	uint64		position;
 
-	if (!lock_slot(false))
+	if (!queue_lock_slot(false))
 		return PG_UINT64_MAX;
 	position = my_slot->tail;
-	unlock_slot();
+	queue_unlock_slot();
 	return position;
 }
 
@@ -462,7 +237,7 @@ queue_consume(Size size, int nevents)
 	my_slot->tail += size;
 	my_slot->delivered += nevents;
 	my_slot->batches++;
-	unlock_slot();
+	queue_unlock_slot();
 }
 
 /* How many events of this database were taken off the queue so far. */
@@ -471,10 +246,10 @@ queue_delivered(void)
 {
 	uint64		delivered;
 
-	if (!lock_slot(false))
+	if (!queue_lock_slot(false))
 		return 0;
 	delivered = my_slot->delivered;
-	unlock_slot();
+	queue_unlock_slot();
 	return delivered;
 }
 
@@ -556,121 +331,6 @@ queue_unpack(char *records, Size size, int *nevents)
 	return events;
 }
 
-/* ---------- the worker ---------- */
-
-/*
- * Says that the caller is to start the worker of this database: nobody is, or
- * whoever did has not come up.
- */
-bool
-queue_claim_start(int *slot)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	bool		claimed = false;
-
-	if (!lock_slot(true))
-		return false;
-	if (my_slot->state == WORKER_NONE ||
-		(my_slot->state == WORKER_STARTING &&
-		 TimestampDifferenceExceeds(my_slot->asked_at, now, WORKER_START_TIMEOUT_MS)))
-	{
-		my_slot->state = WORKER_STARTING;
-		my_slot->asked_at = now;
-		claimed = true;
-	}
-	*slot = my_slot - queue->slots;
-	unlock_slot();
-	return claimed;
-}
-
-/* The worker could not even be registered. */
-void
-queue_start_failed(void)
-{
-	if (!lock_slot(false))
-		return;
-	if (my_slot->state == WORKER_STARTING)
-		my_slot->state = WORKER_NONE;
-	unlock_slot();
-}
-
-/* The database that a worker is for, or InvalidOid if it is not wanted any more. */
-Oid
-queue_worker_database(int slot)
-{
-	Oid			database = InvalidOid;
-
-	LWLockAcquire(SLOT_LOCK(&queue->slots[slot]), LW_SHARED);
-	if (queue->slots[slot].state == WORKER_STARTING)
-		database = queue->slots[slot].database;
-	LWLockRelease(SLOT_LOCK(&queue->slots[slot]));
-	return database;
-}
-
-/* From now on transactions may queue.  False if another worker was quicker. */
-bool
-queue_worker_attach(void)
-{
-	bool		attached = false;
-
-	if (!lock_slot(false))
-		return false;
-	if (my_slot->state == WORKER_STARTING)
-	{
-		my_slot->state = WORKER_RUNNING;
-		my_slot->worker_pid = MyProcPid;
-		my_slot->worker_latch = &MyProc->procLatch;
-		attached = true;
-	}
-	unlock_slot();
-	return attached;
-}
-
-static void
-worker_gone(Slot *slot, WorkerState state)
-{
-	slot->state = state;
-	slot->asked_at = GetCurrentTimestamp();
-	slot->worker_pid = 0;
-	slot->worker_latch = NULL;
-}
-
-/*
- * From now on transactions may not.  A worker leaves of its own accord only when
- * nothing is waiting or promised; else this is false, and it stays.
- */
-bool
-queue_worker_leave(void)
-{
-	bool		work_left;
-
-	if (!lock_slot(false))
-		return true;
-	work_left = my_slot->head != my_slot->tail || my_slot->reserved > 0;
-	if (!work_left)
-		worker_gone(my_slot, WORKER_NONE);
-	unlock_slot();
-	return !work_left;
-}
-
-/*
- * The worker dies, and the postmaster starts it again: it is wanted if it leaves
- * work behind, but not if it could not even connect.
- */
-void
-queue_worker_died(int number)
-{
-	Slot	   *slot = &queue->slots[number];
-
-	LWLockAcquire(SLOT_LOCK(slot), LW_EXCLUSIVE);
-	if (slot->state == WORKER_STARTING)
-		worker_gone(slot, WORKER_NONE);
-	else if (slot->worker_pid == MyProcPid)
-		worker_gone(slot, slot->head != slot->tail || slot->reserved > 0 ?
-					WORKER_STARTING : WORKER_NONE);
-	LWLockRelease(SLOT_LOCK(slot));
-}
-
 /* ---------- the view ---------- */
 
 int
@@ -695,12 +355,9 @@ queue_status(int slot, QueueStatus *status)
 	memcpy(status->fallbacks, s->fallbacks, sizeof(status->fallbacks));
 	if (s->head != s->tail)
 	{
-		Record		first = {0};
-		uint64		tail = s->tail % queue->ring_size;
+		Record		first;
 
-		/* A record's header may begin at the end of the ring and go on at its start. */
-		for (Size i = 0; i < offsetof(Record, payload); i++)
-			((char *) &first)[i] = RING(s)[(tail + i) % queue->ring_size];
+		ring_read(s, s->tail, (char *) &first, offsetof(Record, payload));
 		status->oldest = first.queued_at;
 	}
 	LWLockRelease(SLOT_LOCK(s));

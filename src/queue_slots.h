@@ -1,0 +1,62 @@
+/*
+ * queue_slots.h
+ *	  How the queues lie in shared memory, for queue.c and queue_slots.c alone.
+ */
+#ifndef CHATREL_QUEUE_SLOTS_H
+#define CHATREL_QUEUE_SLOTS_H
+
+#include "storage/condition_variable.h"
+#include "storage/lwlock.h"
+
+#include "queue.h"
+
+typedef enum WorkerState
+{
+	WORKER_NONE,
+	WORKER_STARTING,			/* asked for, and not there yet */
+	WORKER_RUNNING
+} WorkerState;
+
+typedef struct Slot
+{
+	/* Sessions that wait for a transaction with events.  Never cleared. */
+	ConditionVariable news;
+
+	Oid			database;		/* InvalidOid if the slot was never used */
+	WorkerState state;
+	TimestampTz asked_at;		/* when the worker was asked for */
+	int			worker_pid;
+	Latch	   *worker_latch;
+
+	uint64		head;
+	uint64		tail;
+	uint64		reserved;		/* bytes promised to transactions about to commit */
+
+	uint64		queued;
+	uint64		delivered;
+	uint64		batches;
+	uint64		fallbacks[QUEUE_VERDICTS];
+} Slot;
+
+typedef struct QueueShared
+{
+	int			nslots;
+	Size		ring_size;
+	uint64		no_slot;		/* fallbacks for want of one, under lock 0 */
+	Slot		slots[FLEXIBLE_ARRAY_MEMBER];
+} QueueShared;
+
+/* Null where the library was not preloaded. */
+extern QueueShared *queue;
+extern char *queue_rings;
+extern LWLockPadded *queue_locks;	/* one for the assignment of slots, and one each */
+extern Slot *my_slot;			/* of this database, as far as is known */
+
+#define ASSIGN_LOCK		(&queue_locks[0].lock)
+#define SLOT_LOCK(slot)	(&queue_locks[1 + ((slot) - queue->slots)].lock)
+#define RING(slot)		(queue_rings + queue->ring_size * ((slot) - queue->slots))
+
+extern bool queue_lock_slot(bool take);
+extern void queue_unlock_slot(void);
+
+#endif							/* CHATREL_QUEUE_SLOTS_H */
