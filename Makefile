@@ -37,6 +37,7 @@ OBJS = \
 	src/sync.o \
 	src/whiteboards.o
 DATA = $(patsubst $(here)%,%,$(wildcard $(here)sql/chatrel--*.sql))
+SHLIB_EXPORTS = src/exports.txt
 PG_CPPFLAGS = -DCHATREL_VERSION='"$(EXTVERSION)"'
 
 REGRESS = install identity groups messages relationships errors limits security whiteboards link uninstall sync
@@ -52,6 +53,6 @@ PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 # A build outside the source tree needs the folder; a change of a header, all objects.
-$(OBJS): $(wildcard $(here)src/*.h) | src
-src:
+$(OBJS): $(wildcard $(here)src/*.h) | $(CURDIR)/src
+$(CURDIR)/src:
 	mkdir -p $@
