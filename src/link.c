@@ -521,6 +521,8 @@ chatrel_link_users(PG_FUNCTION_ARGS)
 	id_column = NameStr(*PG_GETARG_NAME(1));
 	username_column = NameStr(*PG_GETARG_NAME(2));
 
+	/* Else, on a standby, the lock would be what fails, and with another error. */
+	PreventCommandIfReadOnly("chatrel.link_users()");
 	if (!object_ownercheck(RelationRelationId, PG_GETARG_OID(0), GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(PG_GETARG_OID(0)));
 
