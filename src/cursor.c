@@ -53,6 +53,7 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "access/xlog_internal.h"
 #include "access/xlogrecovery.h"
 #include "catalog/namespace.h"
 #include "lib/stringinfo.h"
@@ -65,13 +66,29 @@
 
 /* ---------- where history is ---------- */
 
+/*
+ * Where the WAL ends, as a standby that has replayed all of it says.  When a page
+ * is full the primary's position is after the header of the next.
+ */
+static XLogRecPtr
+end_of_wal(void)
+{
+	XLogRecPtr	position = GetXLogInsertRecPtr();
+
+	if (XLogSegmentOffset(position, wal_segment_size) == SizeOfXLogLongPHD)
+		return position - SizeOfXLogLongPHD;
+	if (position % XLOG_BLCKSZ == SizeOfXLogShortPHD)
+		return position - SizeOfXLogShortPHD;
+	return position;
+}
+
 static XLogRecPtr
 current_position(TimeLineID *timeline)
 {
 	if (RecoveryInProgress())
 		return GetXLogReplayRecPtr(timeline);
 	*timeline = GetWALInsertionTimeLine();
-	return GetXLogInsertRecPtr();
+	return end_of_wal();
 }
 
 static void

@@ -211,6 +211,31 @@ subtest 'on a standby' => sub {
 	is(new_texts($standby, $there), 'overtaken-0 overtaken-1', 'nor when the standby has caught up');
 };
 
+# The primary's next record then begins after the header of a page, but what was replayed ends before it.
+subtest 'on a standby, where a record ends with its page' => sub {
+	my $dbh = on($primary);
+	my $page = value($dbh, 'SHOW wal_block_size');
+	my $left = sub { return $page - value($dbh, q{SELECT (pg_current_wal_insert_lsn() - '0/0') % ?}, $page) };
+	my $write = sub { value($dbh, q{SELECT pg_logical_emit_message(false, '', repeat('x', ?))}, $_[0]) };
+
+	send_text($primary, "page-$_") foreach 1, 2;
+	my ($before, $after, $cursor, $is_full);
+	for (1 .. 100)
+	{
+		# How much longer a record is than its text, and then a text that fills the page
+		$before = $left->();
+		$write->(1000);
+		$after = $left->();
+		next unless 1000 < $before && $before - 1200 < $after && $after < $before - 1000 && $after > 1000;
+		$write->($after - ($before - 1000 - $after));
+		$cursor = decode_json(value($dbh, 'SELECT chatrel.sync(message_limit => 1, as_user => 2)'))->{cursor};
+		last if $is_full = $left->() > $page - 100;
+	}
+	ok($is_full, 'it does');
+	$primary->wait_for_catchup($standby);
+	isnt(new_texts($standby, $cursor), '', 'the next page of a cursor is there');
+};
+
 # ---------- another history ----------
 
 my $seen_early = cursor_of($primary, undef);
