@@ -104,6 +104,7 @@ foreach my $database (@databases)
 	$source->command_ok([ 'pg_dump', '-f', "$dumps/$database.sql", '-d', $source->connstr($database) ],
 		"$database: pg_dump");
 }
+$source->command_ok([ 'pg_dump', '-t', 'chatrel.*', '-f', "$dumps/rows.sql", '-d', $source->connstr('own') ], 'rows only: pg_dump -t');
 $source->stop;
 
 my $target = PostgreSQL::Test::Cluster->new('target');
@@ -152,6 +153,13 @@ foreach my $format (qw(custom sql))
 			"$copy: the gateway hears on the channel it had");
 	}
 }
+
+# What is kept when the extension is to be dropped
+$target->safe_psql('postgres', 'CREATE DATABASE own_rows');
+$target->safe_psql('own_rows', 'CREATE EXTENSION chatrel');
+$target->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-o', '/dev/null', '-d', $target->connstr('own_rows'), '-f', "$dumps/rows.sql" ],
+	'rows only: psql, into a fresh extension');
+is((split /privileges:/, contents($target, 'own_rows'))[0], (split /privileges:/, $before{own})[0], 'rows only: they are all there');
 
 foreach my $copy (qw(own_custom own_sql))
 {
