@@ -22,6 +22,7 @@ OBJS = \
 	src/groups.o \
 	src/guc.o \
 	src/identity.o \
+	src/json.o \
 	src/link.o \
 	src/messages.o \
 	src/nested.o \

@@ -1,6 +1,7 @@
 /*
  * json.h
- *	  The shapes of the JSON documents, as SQL texts for plans.
+ *	  The JSON documents: their shapes as SQL texts for plans, and the making of
+ *	  those that are made value by value.
  *
  * User    {"id", "username"}
  * Group   {"id", "name", "members": [User]}
@@ -11,6 +12,9 @@
 #ifndef CHATREL_JSON_H
 #define CHATREL_JSON_H
 
+#include "utils/timestamp.h"
+
+#include "compat.h"
 #include "plans.h"
 
 #define JSON_USER(user) \
@@ -28,5 +32,13 @@
 	" FROM chatrel.groups_members member" \
 	" JOIN chatrel.users member_user ON member_user.id" EQ "member.user_id" \
 	" WHERE member.group_id" EQ group ".id), '[]'::pg_catalog.jsonb)" more ")"
+
+extern void json_key(JsonbInState *state, const char *key);
+extern void json_element(JsonbInState *state, const char *string);
+extern void json_add_bool(JsonbInState *state, const char *key, bool boolean);
+extern void json_add_int64(JsonbInState *state, const char *key, int64 number);
+extern void json_add_string(JsonbInState *state, const char *key, const char *string);
+extern void json_add_text(JsonbInState *state, const char *key, const text *string);
+extern void json_add_timestamp(JsonbInState *state, const char *key, TimestampTz timestamp);
 
 #endif							/* CHATREL_JSON_H */

@@ -167,17 +167,6 @@ batch_ids(const Batch *batch, NestedIds *ids)
 		ids->ids[i] = batch->rows[i]->id;
 }
 
-static Datum
-id_array(const NestedIds *ids)
-{
-	Datum	   *elements = palloc_array(Datum, ids->n);
-
-	for (int i = 0; i < ids->n; i++)
-		elements[i] = Int64GetDatum(ids->ids[i]);
-	return PointerGetDatum(construct_array(elements, ids->n, INT8OID, sizeof(int64),
-										   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-}
-
 /* One field of the rows of a batch. */
 static Datum
 value_array(const Batch *batch, int field)
@@ -210,7 +199,7 @@ write_batch(SqlPlan *plan, const NestedParent *parent, const NestedIds *ids,
 	values[nvalues++] = Int64GetDatum(parent->shard);
 	values[nvalues++] = Int64GetDatum(parent->id);
 	if (ids != NULL)
-		values[nvalues++] = id_array(ids);
+		values[nvalues++] = int64_array(ids->ids, ids->n);
 	for (int i = 0; i < nfields; i++)
 		values[nvalues++] = value_array(fields, i);
 

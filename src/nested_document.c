@@ -4,73 +4,21 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "utils/datetime.h"
-#include "utils/json.h"
-#include "utils/numeric.h"
 
-#include "compat.h"
+#include "json.h"
 #include "nested.h"
-
-static void
-push_string(JsonbInState *state, JsonbIteratorToken token, const char *string)
-{
-	JsonbValue	value;
-
-	value.type = jbvString;
-	value.val.string.val = unconstify(char *, string);
-	value.val.string.len = strlen(string);
-	pushJsonbValue(state, token, &value);
-}
-
-static void
-push_int64(JsonbInState *state, const char *key, int64 number)
-{
-	JsonbValue	value;
-
-	push_string(state, WJB_KEY, key);
-	value.type = jbvNumeric;
-	value.val.numeric = int64_to_numeric(number);
-	pushJsonbValue(state, WJB_VALUE, &value);
-}
-
-static void
-push_text(JsonbInState *state, const char *key, const text *string)
-{
-	JsonbValue	value;
-
-	push_string(state, WJB_KEY, key);
-	value.type = jbvNull;
-	if (string != NULL)
-	{
-		value.type = jbvString;
-		value.val.string.val = VARDATA_ANY(string);
-		value.val.string.len = VARSIZE_ANY_EXHDR(string);
-	}
-	pushJsonbValue(state, WJB_VALUE, &value);
-}
-
-static void
-push_timestamp(JsonbInState *state, const char *key, TimestampTz timestamp)
-{
-	char		string[MAXDATELEN + 1];
-
-	JsonEncodeDateTime(string, TimestampTzGetDatum(timestamp), TIMESTAMPTZOID, NULL);
-	push_string(state, WJB_KEY, key);
-	push_string(state, WJB_VALUE, pstrdup(string));
-}
 
 static void
 push_child(JsonbInState *state, const NestedAssociation *association,
 		   const NestedChild *child)
 {
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-	push_int64(state, "id", child->id);
+	json_add_int64(state, "id", child->id);
 	for (int i = 0; i < association->nfields; i++)
-		push_text(state, association->fields[i].name, child->values[i]);
-	push_timestamp(state, "created_at", child->created_at);
-	push_timestamp(state, "updated_at", child->updated_at);
+		json_add_text(state, association->fields[i].name, child->values[i]);
+	json_add_timestamp(state, "created_at", child->created_at);
+	json_add_timestamp(state, "updated_at", child->updated_at);
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
@@ -80,10 +28,10 @@ push_children(JsonbInState *state, const NestedAssociation *association,
 {
 	if (association->cardinality == NESTED_HAS_ONE && children->n == 0)
 	{
-		push_text(state, association->name, NULL);
+		json_add_text(state, association->name, NULL);
 		return;
 	}
-	push_string(state, WJB_KEY, association->name);
+	json_key(state, association->name);
 	if (association->cardinality == NESTED_HAS_ONE)
 	{
 		push_child(state, association, &children->rows[0]);
@@ -106,11 +54,11 @@ nested_document(const NestedAssociation *association, const NestedParent *parent
 	JsonbInState state = {0};
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_int64(&state, "id", parent->id);
-	push_int64(&state, association->shard_key, parent->shard);
-	push_int64(&state, "version", parent->version);
-	push_timestamp(&state, "created_at", parent->created_at);
-	push_timestamp(&state, "updated_at", parent->updated_at);
+	json_add_int64(&state, "id", parent->id);
+	json_add_int64(&state, association->shard_key, parent->shard);
+	json_add_int64(&state, "version", parent->version);
+	json_add_timestamp(&state, "created_at", parent->created_at);
+	json_add_timestamp(&state, "updated_at", parent->updated_at);
 	push_children(&state, association, children);
 	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	return JsonbPGetDatum(JsonbValueToJsonb(state.result));
@@ -121,13 +69,11 @@ Datum
 nested_errors(const NestedParams *params)
 {
 	JsonbInState state = {0};
-	JsonbValue	valid = {.type = jbvBool, .val.boolean = false};
 	const char *path = NULL;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_string(&state, WJB_KEY, "valid");
-	pushJsonbValue(&state, WJB_VALUE, &valid);
-	push_string(&state, WJB_KEY, "errors");
+	json_add_bool(&state, "valid", false);
+	json_key(&state, "errors");
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < params->nfaults; i++)
 	{
@@ -136,10 +82,10 @@ nested_errors(const NestedParams *params)
 			if (path != NULL)
 				pushJsonbValue(&state, WJB_END_ARRAY, NULL);
 			path = params->faults[i].path;
-			push_string(&state, WJB_KEY, path);
+			json_key(&state, path);
 			pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
 		}
-		push_string(&state, WJB_ELEM, params->faults[i].problem);
+		json_element(&state, params->faults[i].problem);
 	}
 	pushJsonbValue(&state, WJB_END_ARRAY, NULL);
 	pushJsonbValue(&state, WJB_END_OBJECT, NULL);

@@ -21,11 +21,7 @@
 #include "storage/lwlock.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/datetime.h"
 #include "utils/fmgrprotos.h"
-#include "utils/json.h"
-#include "utils/jsonb.h"
-#include "utils/numeric.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
@@ -35,6 +31,7 @@
 #include "cursor.h"
 #include "groups.h"
 #include "identity.h"
+#include "json.h"
 #include "plans.h"
 #include "queue.h"
 #include "sync.h"
@@ -259,51 +256,16 @@ cursor_of_now(int64 user_id, int64 group_id)
 
 /* ---------- the answer ---------- */
 
-static void
-push_string(JsonbInState *state, JsonbIteratorToken token, const char *string, int length)
-{
-	JsonbValue	value;
-
-	value.type = jbvString;
-	value.val.string.val = unconstify(char *, string);
-	value.val.string.len = length;
-	pushJsonbValue(state, token, &value);
-}
-
-static void
-push_key(JsonbInState *state, const char *key)
-{
-	push_string(state, WJB_KEY, key, strlen(key));
-}
-
-static void
-push_id(JsonbInState *state, const char *key, uint64 row, int column)
-{
-	JsonbValue	value;
-
-	push_key(state, key);
-	value.type = jbvNumeric;
-	value.val.numeric = int64_to_numeric(plan_int64(row, column));
-	pushJsonbValue(state, WJB_VALUE, &value);
-}
-
-/* The same document as JSON_MESSAGE() makes, without a function call for each value. */
+/* The same document as JSON_MESSAGE() makes. */
 static void
 push_message(JsonbInState *state, uint64 row)
 {
-	char		datetime[MAXDATELEN + 1];
-	text	   *message = DatumGetTextPP(plan_datum(row, 5));
-
-	JsonEncodeDateTime(datetime, plan_datum(row, 2), TIMESTAMPTZOID, NULL);
-
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-	push_id(state, "id", row, 1);
-	push_key(state, "datetime");
-	push_string(state, WJB_VALUE, pstrdup(datetime), strlen(datetime));
-	push_id(state, "group_id", row, 3);
-	push_id(state, "sender_id", row, 4);
-	push_key(state, "message");
-	push_string(state, WJB_VALUE, VARDATA_ANY(message), VARSIZE_ANY_EXHDR(message));
+	json_add_int64(state, "id", plan_int64(row, 1));
+	json_add_timestamp(state, "datetime", DatumGetTimestampTz(plan_datum(row, 2)));
+	json_add_int64(state, "group_id", plan_int64(row, 3));
+	json_add_int64(state, "sender_id", plan_int64(row, 4));
+	json_add_text(state, "message", DatumGetTextPP(plan_datum(row, 5)));
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
@@ -311,11 +273,9 @@ static Jsonb *
 answer(const Sync *sync)
 {
 	JsonbInState state = {0};
-	JsonbValue	more;
-	char	   *cursor = cursor_text(sync->cursor);
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_key(&state, "messages");
+	json_key(&state, "messages");
 	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
 	for (uint64 i = 0; i < sync->found; i++)
 	{
@@ -323,12 +283,8 @@ answer(const Sync *sync)
 		push_message(&state, i);
 	}
 	pushJsonbValue(&state, WJB_END_ARRAY, NULL);
-	push_key(&state, "cursor");
-	push_string(&state, WJB_VALUE, cursor, strlen(cursor));
-	push_key(&state, "more");
-	more.type = jbvBool;
-	more.val.boolean = sync->more;
-	pushJsonbValue(&state, WJB_VALUE, &more);
+	json_add_string(&state, "cursor", cursor_text(sync->cursor));
+	json_add_bool(&state, "more", sync->more);
 	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	return JsonbValueToJsonb(state.result);
 }
