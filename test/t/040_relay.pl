@@ -6,6 +6,7 @@ use strict;
 use warnings;
 
 use FindBin;
+use List::Util qw(sum);
 use lib $FindBin::RealBin;
 
 use PostgreSQL::Test::Cluster;
@@ -72,9 +73,9 @@ sub heard_by_both
 
 sub fallbacks
 {
-	my ($reason) = @_;
+	my (@reasons) = @_;
 
-	return relay_row($admin)->{"fallbacks_$reason"} // 0;
+	return sum map { relay_row($admin)->{"fallbacks_$_"} // 0 } @reasons;
 }
 
 subtest 'the first event starts the worker, and is heard' => sub {
@@ -345,10 +346,11 @@ subtest 'a member leaves: the others hear it on the old channel, and it was the 
 
 subtest '100,000 events in one transaction' => sub {
 	start_worker($sender);
-	my $before = fallbacks('no_room');
+	# A slow machine may take so long that the idle worker leaves meanwhile.
+	my $before = fallbacks('no_room', 'no_worker');
 
 	$sender->do(q{SELECT count(chatrel.send_group_message(1, 'bulk ' || i, as_user => 1)) FROM generate_series(1, 100000) AS i});
-	cmp_ok(fallbacks('no_room'), '>', $before, 'more than the queue holds');
+	cmp_ok(fallbacks('no_room', 'no_worker'), '>', $before, 'more than the queue holds');
 	my @heard = heard_by_both();
 	is(scalar(@heard), 100000, 'all are heard');
 	is_deeply([ @heard[ 0, 1, -2, -1 ] ], [ 'bulk 1', 'bulk 2', 'bulk 99999', 'bulk 100000' ], 'in their order');
