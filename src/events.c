@@ -246,6 +246,7 @@ events_xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
 			relay_end_of_transaction(event == XACT_EVENT_COMMIT);
+			notify_end_of_transaction(event == XACT_EVENT_COMMIT);
 			if (nevents > 0 && event == XACT_EVENT_COMMIT)
 				queue_wake_waiters();
 			events_forget();

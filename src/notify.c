@@ -14,11 +14,16 @@
 #include "catalog/pg_type.h"
 #include "commands/async.h"
 #include "miscadmin.h"
+#include "utils/fmgroids.h"
 
 #include "channels.h"
 #include "notify.h"
 #include "plans.h"
 #include "relay.h"
+
+/* This transaction has used NOTIFY; one that had was aborted since there was room. */
+static bool notified = false;
+static bool make_room = false;
 
 static SqlPlan channels_of_groups = {
 	"SELECT group_id, channel FROM chatrel.groups_channels"
@@ -145,6 +150,18 @@ notify(const pg_uuid_t *channel, const char *payload)
 	Async_Notify(name, payload);
 }
 
+/*
+ * Transactions whose NOTIFY succeeds move the tail of its queue.  When the queue
+ * is full none succeeds, and it stays full after all have read it; but to ask
+ * how full it is moves the tail too.
+ */
+static void
+drop_what_all_have_read(void)
+{
+	(void) OidFunctionCall0(F_PG_NOTIFICATION_QUEUE_USAGE);
+	make_room = false;
+}
+
 /* NOTIFYs events whose channels are known; between owner_begin() and owner_end(). */
 void
 notify_events(const Event *events, int nevents)
@@ -152,6 +169,9 @@ notify_events(const Event *events, int nevents)
 	pg_uuid_t	all;
 	bool		all_exists = all_channel(&all);
 
+	if (make_room)
+		drop_what_all_have_read();
+	notified = true;
 	for (int i = 0; i < nevents; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -174,4 +194,13 @@ notify_own_events(Event *events, int nevents, Oid owner)
 	relay_deliver_queued();
 	notify_events(events, nevents);
 	owner_end(&scope);
+}
+
+/* If it was aborted, then perhaps because the queue was full. */
+void
+notify_end_of_transaction(bool committed)
+{
+	if (notified && !committed)
+		make_room = true;
+	notified = false;
 }

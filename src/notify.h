@@ -14,4 +14,6 @@ extern void notify_own_events(Event *events, int nevents, Oid owner);
 extern void find_committed_channels(Event *events, int nevents);
 extern void notify_events(const Event *events, int nevents);
 
+extern void notify_end_of_transaction(bool committed);
+
 #endif							/* CHATREL_NOTIFY_H */

@@ -154,6 +154,20 @@ subtest 'a worker that fails to deliver' => sub {
 	is_deeply([ $gateway->texts_until('broken 300') ], [ map { "broken $_" } 1 .. 300 ], 'heard when it can deliver again');
 };
 
+# A listener that is stuck in a transaction, and what it keeps in the queue of NOTIFY, until that is full
+sub fill_queue_of_notify
+{
+	my $stuck = connect_to($node);
+	my $filler = connect_to($node);
+
+	$stuck->do('LISTEN anything');
+	$stuck->begin_work;
+	$stuck->do('SELECT 1');
+	eval { while (1) { $filler->do(q{SELECT count(pg_notify('anything', repeat('x', 7000) || random())) FROM generate_series(1, 10)}) } };
+	like($@, qr/too many notifications/, 'it is full');
+	return $stuck;
+}
+
 subtest 'the queue of NOTIFY is full' => sub {
 	plan skip_all => 'its size cannot be set before PostgreSQL 17, and filling 8 GB is too much'
 		if $node->pg_version < 17;
@@ -162,21 +176,30 @@ subtest 'the queue of NOTIFY is full' => sub {
 	connect_all();
 	start_worker($sender);
 
-	# A listener that is stuck in a transaction
-	my $stuck = connect_to($node);
-	$stuck->do('LISTEN anything');
-	$stuck->begin_work;
-	$stuck->do('SELECT 1');
 	my $log = -s $node->logfile;
-	my $filler = connect_to($node);
-	eval { while (1) { $filler->do(q{SELECT count(pg_notify('anything', repeat('x', 7000) || random())) FROM generate_series(1, 10)}) } };
-	like($@, qr/too many notifications/, 'it is full');
+	my $stuck = fill_queue_of_notify();
 	send_text("full $_") foreach 1 .. 500;
 	$node->wait_for_log(qr/too many notifications/, $log);
 	pass('sends go on');
 	$stuck->rollback;
 	$stuck->disconnect;
 	is_deeply([ $gateway->texts_until('full 500') ], [ map { "full $_" } 1 .. 500 ], 'all are heard when there is room');
+
+	$node->safe_psql('postgres', 'ALTER SYSTEM SET chatrel.relay = off');
+	$node->reload;
+	wait_until(sub { value($sender, 'SHOW chatrel.relay') eq 'off' }) or die 'the relay is not turned off';
+	$stuck = fill_queue_of_notify();
+	ok(!eval { send_text('without the relay'); 1 }, 'without the relay a send fails');
+	like($@, qr/too many notifications/, 'and says why');
+	$stuck->rollback;
+	$stuck->disconnect;
+	send_text('there is room again');
+	is_deeply([ $gateway->texts_until('there is room again') ], ['there is room again'], 'the next is sent and heard');
+	$node->safe_psql('postgres', 'ALTER SYSTEM RESET chatrel.relay');
+	$node->reload;
+	$node->adjust_conf('postgresql.conf', 'max_notify_queue_pages', undef);
+	$node->restart;
+	connect_all();
 };
 
 # A session with the lock that NOTIFY takes: its commit waits for a standby that never comes.
