@@ -89,7 +89,9 @@ DROP EXTENSION chatrel;
 -- by who has made the schema before
 CREATE ROLE regress_chatrel_eve;
 CREATE SCHEMA chatrel AUTHORIZATION regress_chatrel_eve;
+\set SHOW_CONTEXT never
 CREATE EXTENSION chatrel;
+\set SHOW_CONTEXT errors
 CREATE EXTENSION chatrel SCHEMA chatrel;
 DROP SCHEMA chatrel;
 CREATE EXTENSION chatrel SCHEMA public;
