@@ -53,7 +53,6 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "access/xlog_internal.h"
 #include "access/xlogrecovery.h"
 #include "catalog/namespace.h"
 #include "lib/stringinfo.h"
@@ -67,28 +66,15 @@
 /* ---------- where history is ---------- */
 
 /*
- * Where the WAL ends, as a standby that has replayed all of it says.  When a page
- * is full the primary's position is after the header of the next.
+ * On a primary, as far as the WAL is flushed: a crash takes back what is beyond,
+ * of which nothing has been seen.
  */
-static XLogRecPtr
-end_of_wal(void)
-{
-	XLogRecPtr	position = GetXLogInsertRecPtr();
-
-	if (XLogSegmentOffset(position, wal_segment_size) == SizeOfXLogLongPHD)
-		return position - SizeOfXLogLongPHD;
-	if (position % XLOG_BLCKSZ == SizeOfXLogShortPHD)
-		return position - SizeOfXLogShortPHD;
-	return position;
-}
-
 static XLogRecPtr
 current_position(TimeLineID *timeline)
 {
 	if (RecoveryInProgress())
 		return GetXLogReplayRecPtr(timeline);
-	*timeline = GetWALInsertionTimeLine();
-	return end_of_wal();
+	return GetFlushRecPtr(timeline);
 }
 
 static void

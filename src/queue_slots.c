@@ -26,6 +26,9 @@
 /* A worker that has not come up by then will not: ask for another. */
 #define WORKER_START_TIMEOUT_MS	10000
 
+/* So many workers in a row may die before they are up, where work is waiting. */
+#define MAX_FAILED_STARTS	10
+
 QueueShared *queue = NULL;
 char	   *queue_rings = NULL;
 LWLockPadded *queue_locks = NULL;
@@ -217,6 +220,7 @@ queue_claim_start(int *slot)
 	{
 		my_slot->state = WORKER_STARTING;
 		my_slot->asked_at = now;
+		my_slot->failed_starts = 0;
 		claimed = true;
 	}
 	*slot = my_slot - queue->slots;
@@ -261,6 +265,7 @@ queue_worker_attach(void)
 		my_slot->state = WORKER_RUNNING;
 		my_slot->worker_pid = MyProcPid;
 		my_slot->worker_latch = &MyProc->procLatch;
+		my_slot->failed_starts = 0;
 		attached = true;
 	}
 	queue_unlock_slot();
@@ -296,18 +301,19 @@ queue_worker_leave(void)
 
 /*
  * The worker dies, and the postmaster starts it again: it is wanted if it leaves
- * work behind, but not if it could not even connect.
+ * work behind, but not for ever if it cannot even connect.
  */
 void
 queue_worker_died(int number)
 {
 	Slot	   *slot = &queue->slots[number];
+	bool		wanted;
 
 	LWLockAcquire(SLOT_LOCK(slot), LW_EXCLUSIVE);
+	wanted = slot->head != slot->tail || slot->reserved > 0;
 	if (slot->state == WORKER_STARTING)
-		worker_gone(slot, WORKER_NONE);
-	else if (slot->worker_pid == MyProcPid)
-		worker_gone(slot, slot->head != slot->tail || slot->reserved > 0 ?
-					WORKER_STARTING : WORKER_NONE);
+		wanted = wanted && ++slot->failed_starts < MAX_FAILED_STARTS;
+	if (slot->state == WORKER_STARTING || slot->worker_pid == MyProcPid)
+		worker_gone(slot, wanted ? WORKER_STARTING : WORKER_NONE);
 	LWLockRelease(SLOT_LOCK(slot));
 }

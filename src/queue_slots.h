@@ -25,6 +25,7 @@ typedef struct Slot
 	Oid			database;		/* InvalidOid if the slot was never used */
 	WorkerState state;
 	TimestampTz asked_at;		/* when the worker was asked for */
+	int			failed_starts;	/* of workers in a row that had work waiting */
 	int			worker_pid;
 	Latch	   *worker_latch;
 

@@ -128,6 +128,34 @@ subtest 'a worker that is terminated with events waiting is replaced' => sub {
 	isnt(worker_pid($admin), $pid, 'it is another process');
 };
 
+# Workers that have not connected yet are in no view.  Children of our server only.
+sub worker_processes
+{
+	my $postmaster = (split /\n/, slurp_file($node->data_dir . '/postmaster.pid'))[0];
+
+	return grep {
+		my $stat = eval { slurp_file("/proc/$_/stat") } // '';
+		my $name = eval { slurp_file("/proc/$_/cmdline") } // '';
+		$stat =~ /\) \w $postmaster / && $name =~ /chatrel relay/;
+	} map { m{(\d+)} } glob '/proc/[0-9]*';
+}
+
+subtest 'so is one that is terminated before it has connected' => sub {
+	my $pid = stop_worker($sender);
+	send_text("orphan $_") foreach 51 .. 100;
+	# Connecting has to wait
+	$admin->begin_work;
+	$admin->do('LOCK TABLE pg_database');
+	kill 'TERM', $pid;
+	continue_worker($pid);
+	my $next = wait_until(sub { return (grep { $_ != $pid } worker_processes())[0] }) or die 'not replaced';
+	wait_until(sub { value($admin, 'SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = ?', $next) }) or die 'it does not wait';
+	kill 'TERM', $next;
+	wait_until(sub { !-e "/proc/$next" }) or die 'it does not end';
+	$admin->rollback;
+	is_deeply([ $gateway->texts_until('orphan 100') ], [ map { "orphan $_" } 51 .. 100 ], 'the next delivers what is waiting');
+};
+
 subtest 'a storm of signals' => sub {
 	my $client = spawn(sub { my $dbh = connect_to($node); send_as($dbh, "storm $_") for 1 .. 1000 });
 	while (waitpid($client, POSIX::WNOHANG()) == 0)

@@ -91,6 +91,29 @@ subtest 'restart' => sub {
 	is(new_texts($primary, $cursor), 'after', 'what comes after it');
 };
 
+# Without the walwriter nothing reaches the disk that nobody asks for.
+sub stopped
+{
+	my ($process) = @_;
+	my $pid = value(on($primary), q{SELECT pid FROM pg_stat_activity WHERE backend_type = ?}, $process);
+
+	kill 'STOP', $pid;
+	return $pid;
+}
+
+sub crash
+{
+	my ($victim, @dbhs) = @_;
+	my $log = -s $primary->logfile;
+
+	forget_connections();
+	abandon(@dbhs);
+	kill 'KILL', $victim;
+	$primary->wait_for_log(qr/all server processes terminated; reinitializing/, $log);
+	$primary->poll_query_until('postgres', 'SELECT true') or die 'the server does not come back';
+	return;
+}
+
 subtest 'a crash takes back nothing that a cursor counts as seen' => sub {
 	my %cursors = (
 		'sync' => sub { return cursor_of($primary, $_[0]) },
@@ -103,19 +126,12 @@ subtest 'a crash takes back nothing that a cursor counts as seen' => sub {
 		my ($had, $old) = sync_on($primary, undef);
 		my $sender = connect_to($primary);
 		$primary->safe_psql('postgres', 'CHECKPOINT');
-		# Nothing reaches the disk that nobody asks for.
-		my $walwriter = value($sender, q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'});
-		kill 'STOP', $walwriter;
+		my $walwriter = stopped('walwriter');
 		$sender->do('SET synchronous_commit = off');
 		send_text($primary, "$kind-$_", $sender) foreach 1 .. 50;
 		my $cursor = $cursors{$kind}->($old);
 		my $all = value(on($primary), 'SELECT max(id) FROM chatrel.groups_messages');
-		my $log = -s $primary->logfile;
-		forget_connections();
-		abandon($sender);
-		kill 'KILL', $walwriter;
-		$primary->wait_for_log(qr/all server processes terminated; reinitializing/, $log);
-		$primary->poll_query_until('postgres', 'SELECT true') or die 'the server does not come back';
+		crash($walwriter, $sender);
 		my $kept = value(on($primary), 'SELECT count(*) FROM chatrel.groups_messages WHERE message LIKE ?', "$kind-%");
 		cmp_ok($kept, '>=', $kind eq 'a page' ? 30 : 50, "$kind: what was seen is there");
 		my $first = send_text($primary, "$kind-new-1");
@@ -126,6 +142,34 @@ subtest 'a crash takes back nothing that a cursor counts as seen' => sub {
 		is(scalar(grep { $new{"$kind-new-$_"} } 1 .. 60), 60, "$kind: everything that was sent after the crash comes");
 		cmp_ok($first, '>', $all, "$kind: no id is given again") if $kind ne 'a page';
 	}
+};
+
+subtest 'a crash that loses what nobody has seen' => sub {
+	my ($busy, $walwriter) = (connect_to($primary), stopped('walwriter'));
+	$busy->begin_work;
+	# Stays in memory: nobody has committed it
+	$busy->do(q{SELECT pg_logical_emit_message(true, 'lost', repeat('x', 100000))});
+	my ($texts, $cursor) = sync_on($primary, undef);
+	crash($walwriter, $busy);
+	is(refused($primary, $cursor), '', 'the cursor goes on');
+	send_text($primary, 'after that');
+	is(new_texts($primary, $cursor), 'after that', 'with what is sent then');
+
+	# The walwriter flushes whole pages, and so the first part of a record; the
+	# background writer would have it flush all.
+	$primary->safe_psql('postgres', 'ALTER SYSTEM SET wal_writer_flush_after = 0');
+	$primary->reload;
+	$busy = connect_to($primary);
+	$busy->begin_work;
+	my $writer = stopped('background writer');
+	my $before = value($busy, 'SELECT pg_current_wal_insert_lsn()');
+	$busy->do(q{SELECT pg_logical_emit_message(true, 'lost', repeat('x', 100000))});
+	wait_until(sub { value($busy, q{SELECT pg_current_wal_flush_lsn() > ?::pg_lsn + 16384}, $before) }) or die 'not flushed';
+	(undef, $cursor) = sync_on($primary, $cursor);
+	crash($writer, $busy);
+	is(refused($primary, $cursor), '', 'and where the last record was flushed in part');
+	$primary->safe_psql('postgres', 'ALTER SYSTEM RESET wal_writer_flush_after');
+	$primary->reload;
 };
 
 subtest 'messages that were restored with the transaction ids of another server' => sub {
