@@ -55,13 +55,9 @@
 #include "access/xlog.h"
 #include "access/xlogrecovery.h"
 #include "catalog/namespace.h"
-#include "lib/stringinfo.h"
 
 #include "check.h"
 #include "cursor.h"
-
-/* More transactions than this are never in progress; a text that says so is none of ours. */
-#define MAX_RANGES	100000
 
 /* ---------- where history is ---------- */
 
@@ -87,124 +83,51 @@ error_other_history(void)
 			 errhint("Load what is shown with group_messages() or get_group_with_chat_history(), and go on with a new cursor.")));
 }
 
+static CursorOrigin
+current_origin(void)
+{
+	CursorOrigin origin;
+
+	origin.system = GetSystemIdentifier();
+	origin.position = current_position(&origin.timeline);
+	origin.schema = get_namespace_oid("chatrel", false);
+	return origin;
+}
+
 /* Refuses a cursor of a server, or of a time, that this one does not continue. */
 static void
-check_history(uint64 system, TimeLineID timeline, XLogRecPtr position, uint64 schema)
+check_history(const CursorOrigin *origin)
 {
-	TimeLineID	current_timeline;
-	XLogRecPtr	current;
+	CursorOrigin current = current_origin();
 	XLogRecPtr	switched;
 	TimeLineID	next;
 	List	   *history;
 
-	current = current_position(&current_timeline);
-	if (system != GetSystemIdentifier() || schema != get_namespace_oid("chatrel", false))
+	if (origin->system != current.system || origin->schema != current.schema)
 		error_other_history();
-	if (timeline == current_timeline)
+	if (origin->timeline == current.timeline)
 	{
 		/* A standby may be behind the primary; a primary is behind nobody. */
-		if (!RecoveryInProgress() && position > current)
+		if (!RecoveryInProgress() && origin->position > current.position)
 			error_other_history();
 		return;
 	}
-	history = readTimeLineHistory(current_timeline);
-	if (!tliInHistory(timeline, history))
+	history = readTimeLineHistory(current.timeline);
+	if (!tliInHistory(origin->timeline, history))
 		error_other_history();
-	switched = tliSwitchPoint(timeline, history, &next);
-	if (position > switched)
+	switched = tliSwitchPoint(origin->timeline, history, &next);
+	if (origin->position > switched)
 		error_other_history();
 }
 
 /* ---------- text ---------- */
 
-static void
-error_cursor(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid cursor"),
-			 errhint("Pass the cursor of an earlier answer as it was, 'now', or null for all messages.")));
-}
-
-/* A number in hexadecimal digits, and the character after it. */
-static uint64
-parse_number(const char **text, char end)
-{
-	uint64		value = 0;
-	const char *p = *text;
-
-	for (; isxdigit((unsigned char) *p); p++)
-	{
-		if (p - *text == 16)
-			error_cursor();
-		value = (value << 4) | (isdigit((unsigned char) *p) ? *p - '0' : (*p | 0x20) - 'a' + 10);
-	}
-	if (p == *text || *p != end)
-		error_cursor();
-	*text = end == '\0' ? p : p + 1;
-	return value;
-}
-
-static int64
-parse_id(const char **text, char end)
-{
-	uint64		value = parse_number(text, end);
-
-	if (value > (uint64) PG_INT64_MAX)
-		error_cursor();
-	return (int64) value;
-}
-
-static void
-parse_ranges(Cursor *cursor, const char *text)
-{
-	uint64		last = 0;
-
-	cursor->nranges = 0;
-	for (const char *p = text; *p != '\0'; p++)
-		cursor->nranges += *p == ';';
-	if (cursor->nranges > MAX_RANGES)
-		error_cursor();
-
-	cursor->ranges = palloc_array(CursorRange, Max(cursor->nranges, 1));
-	for (int i = 0; i < cursor->nranges; i++)
-	{
-		CursorRange *range = &cursor->ranges[i];
-
-		range->lo = parse_number(&text, '-');
-		range->hi = parse_number(&text, ':');
-		range->seen = parse_id(&text, ';');
-		if (range->lo < last || range->hi <= range->lo)
-			error_cursor();
-		last = range->hi;
-	}
-	if (*text != '\0')
-		error_cursor();
-}
-
 /* A cursor goes on where it was taken: for the same user, and the same groups. */
 Cursor *
 cursor_parse(const char *text, int64 user_id, int64 group_id)
 {
-	Cursor	   *cursor = (Cursor *) palloc0(sizeof(Cursor));
-	uint64		system;
-	uint64		timeline;
-	uint64		schema;
+	Cursor	   *cursor = cursor_text_parse(text);
 
-	if (strncmp(text, "1.", 2) != 0)
-		error_cursor();
-	text += 2;
-	system = parse_number(&text, '.');
-	timeline = parse_number(&text, '.');
-	cursor->position = parse_number(&text, '.');
-	schema = parse_number(&text, '.');
-	cursor->user_id = parse_id(&text, '.');
-	cursor->group_id = parse_id(&text, '.');
-	cursor->high = parse_id(&text, '.');
-	parse_ranges(cursor, text);
-
-	if (timeline > PG_UINT32_MAX)
-		error_cursor();
 	if (cursor->user_id != user_id || cursor->group_id != group_id)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -212,7 +135,7 @@ cursor_parse(const char *text, int64 user_id, int64 group_id)
 				 errdetail("It was taken by user %lld for group %lld (0 is all groups), and used by user %lld for group %lld.",
 						   (long long) cursor->user_id, (long long) cursor->group_id,
 						   (long long) user_id, (long long) group_id)));
-	check_history(system, (TimeLineID) timeline, cursor->position, schema);
+	check_history(&cursor->origin);
 	return cursor;
 }
 
@@ -222,32 +145,19 @@ cursor_is_ahead(const Cursor *cursor)
 {
 	TimeLineID	timeline;
 
-	return RecoveryInProgress() && cursor->position > current_position(&timeline);
+	return RecoveryInProgress() && cursor->origin.position > current_position(&timeline);
 }
 
+/* Its text as of here and now; a standby that is behind has nothing to add to where it was taken. */
 char *
 cursor_text(const Cursor *cursor)
 {
-	StringInfoData text;
-	TimeLineID	timeline;
-	XLogRecPtr	position = current_position(&timeline);
+	Cursor		taken = *cursor;
 
+	taken.origin = current_origin();
 	if (RecoveryInProgress())
-		position = Max(position, cursor->position);
-	initStringInfo(&text);
-	appendStringInfo(&text, "1.%llx.%x.%llx.%x.%llx.%llx.%llx.",
-					 (unsigned long long) GetSystemIdentifier(), timeline,
-					 (unsigned long long) position,
-					 get_namespace_oid("chatrel", false),
-					 (unsigned long long) cursor->user_id,
-					 (unsigned long long) cursor->group_id,
-					 (unsigned long long) cursor->high);
-	for (int i = 0; i < cursor->nranges; i++)
-		appendStringInfo(&text, "%llx-%llx:%llx;",
-						 (unsigned long long) cursor->ranges[i].lo,
-						 (unsigned long long) cursor->ranges[i].hi,
-						 (unsigned long long) cursor->ranges[i].seen);
-	return text.data;
+		taken.origin.position = Max(taken.origin.position, cursor->origin.position);
+	return cursor_text_print(&taken);
 }
 
 /* ---------- transactions in progress ---------- */

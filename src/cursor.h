@@ -16,6 +16,15 @@ typedef struct CursorRange
 	int64		seen;
 } CursorRange;
 
+/* Where and when a cursor was taken. */
+typedef struct CursorOrigin
+{
+	uint64		system;			/* identifier of the server */
+	TimeLineID	timeline;
+	XLogRecPtr	position;		/* of the WAL */
+	Oid			schema;			/* chatrel's: another one for each CREATE EXTENSION */
+} CursorOrigin;
+
 /*
  * Unseen are the messages with an id above high, and those that a range says.
  */
@@ -24,11 +33,16 @@ typedef struct Cursor
 	int64		user_id;
 	int64		group_id;		/* or 0: all of the user's groups */
 	int64		high;
-	XLogRecPtr	position;		/* of the WAL, when it was taken */
+	CursorOrigin origin;
 	int			nranges;
 	CursorRange *ranges;		/* in the order of lo, disjoint */
 } Cursor;
 
+/* cursor_text.c */
+extern Cursor *cursor_text_parse(const char *text);
+extern char *cursor_text_print(const Cursor *cursor);
+
+/* cursor.c */
 extern Cursor *cursor_parse(const char *text, int64 user_id, int64 group_id);
 extern bool cursor_is_ahead(const Cursor *cursor);
 extern char *cursor_text(const Cursor *cursor);

@@ -504,6 +504,22 @@ link_triggers(const char *table, const char *id_column, const char *username_col
 						  " ON %s FOR EACH STATEMENT %s", table, call));
 }
 
+/*
+ * Locks as CREATE TRIGGER does: nothing may change between the copy and the
+ * triggers.  An oid may be passed for a regclass, or the table just be dropped.
+ */
+static Relation
+open_table(Oid table)
+{
+	Relation	rel = try_relation_open(table, ShareRowExclusiveLock);
+
+	if (rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", table)));
+	return rel;
+}
+
 Datum
 chatrel_link_users(PG_FUNCTION_ARGS)
 {
@@ -526,8 +542,7 @@ chatrel_link_users(PG_FUNCTION_ARGS)
 	if (!object_ownercheck(RelationRelationId, PG_GETARG_OID(0), GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(PG_GETARG_OID(0)));
 
-	/* As CREATE TRIGGER locks: nothing may change between the copy and the triggers. */
-	rel = relation_open(PG_GETARG_OID(0), ShareRowExclusiveLock);
+	rel = open_table(PG_GETARG_OID(0));
 	check_table(rel);
 	find_columns(&columns, rel, id_column, username_column);
 	table = qualified_name(rel);

@@ -43,6 +43,9 @@
 /* And how long where every sender wakes the waiters. */
 #define LOOK_ANYWAY		1000
 
+/* Ten years, in microseconds. */
+#define LONGEST_WAIT	((double) 10 * 365 * USECS_PER_DAY)
+
 #define MESSAGE_COLUMNS "t.id, t.datetime, t.group_id, t.sender_id, t.message, t.xid"
 
 /*
@@ -361,22 +364,27 @@ look_until(Sync *sync, FunctionCallInfo fcinfo, TimestampTz deadline)
 	return result;
 }
 
+/*
+ * Without the calendar, in which adding a long interval to a time is an error: a
+ * month has 30 days, and more than LONGEST_WAIT is for ever.
+ */
 static TimestampTz
 wait_deadline(FunctionCallInfo fcinfo, int argno)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz deadline;
+	Interval   *interval;
+	double		span;
 
 	if (PG_ARGISNULL(argno))
 		return now;
-	deadline = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
-													   TimestampTzGetDatum(now),
-													   PG_GETARG_DATUM(argno)));
-	if (deadline < now)
+	interval = PG_GETARG_INTERVAL_P(argno);
+	span = interval->time +
+		(interval->day + (double) interval->month * DAYS_PER_MONTH) * USECS_PER_DAY;
+	if (span < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("wait must not be negative")));
-	return deadline;
+	return now + (int64) Min(span, LONGEST_WAIT);
 }
 
 /* The cursor that was passed: none, 'now', or one of an earlier answer. */

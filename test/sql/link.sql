@@ -163,6 +163,7 @@ SELECT chatrel.link_users('m');
 SELECT chatrel.link_users('temporary');
 SELECT chatrel.link_users('chatrel.users');
 SELECT chatrel.link_users('no_such_table');
+SELECT chatrel.link_users('0');
 DROP MATERIALIZED VIEW m;
 DROP VIEW v;
 DROP TABLE temporary;

@@ -110,6 +110,7 @@ SELECT chatrel.sync(message_limit => 0);
 SELECT chatrel.sync(message_limit => -1);
 SELECT chatrel.sync(message_limit => NULL);
 SELECT chatrel.sync(wait => '-1 second');
+SELECT chatrel.sync(wait => '-178000000 years');
 RESET chatrel.user_id;
 SELECT chatrel.sync();
 SET chatrel.user_id = 1;
@@ -150,6 +151,8 @@ COMMIT;
 SELECT u, t.* FROM generate_series(1, 3) AS u, texts(chatrel.sync(as_user => u, message_limit => 2)) AS t ORDER BY u;
 -- with a wait there is none where something is new, and an end
 SELECT * FROM texts(chatrel.sync(:'three', message_limit => 1, wait => '1 hour'));
+SELECT * FROM texts(chatrel.sync(:'three', message_limit => 1, wait => '178000000 years'));
+SELECT * FROM texts(chatrel.sync(:'three', message_limit => 1, wait => '2147483647 days'));
 SELECT * FROM texts(chatrel.sync(chatrel.sync('now') ->> 'cursor', wait => '0'));
 SELECT * FROM texts(chatrel.sync(chatrel.sync('now') ->> 'cursor', wait => '100 ms'));
 SET statement_timeout = '100ms';

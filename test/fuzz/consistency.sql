@@ -1,0 +1,31 @@
+-- What must be true of a database when the fuzzing is over. Each line (psql -qAt) is something
+-- that is not.
+\set ON_ERROR_STOP on
+SET client_min_messages = warning;
+RESET search_path;
+
+SELECT format('ROLLBACK PREPARED %L', gid) FROM pg_prepared_xacts WHERE database = current_database() \gexec
+
+SELECT 'follow counters of user ' || user_id || ': ' || v::text FROM chatrel.verify_follow_counts() v;
+
+SELECT 'follow counts of user ' || u.id || ': ' || c::text
+	FROM chatrel.users u, chatrel.follow_counts(u.id, as_user => (SELECT min(id) FROM chatrel.users WHERE deleted_at IS NULL)) c
+	WHERE u.deleted_at IS NULL AND (c.following <> (SELECT count(*) FROM chatrel.relationships WHERE follower_id = u.id)
+		OR c.followers <> (SELECT count(*) FROM chatrel.relationships WHERE followed_id = u.id));
+
+-- every foreign key, by a query that its trigger does not make
+SELECT format('SELECT %L || t::text FROM %s t WHERE (%s) IS NOT NULL AND NOT EXISTS (SELECT FROM %s r WHERE (%s) = (%s))',
+		format('foreign key %s: ', conname), conrelid::regclass,
+		(SELECT string_agg(format('t.%I', attname), ', ' ORDER BY n) FROM unnest(conkey) WITH ORDINALITY k (key, n)
+			JOIN pg_attribute ON attrelid = conrelid AND attnum = key),
+		confrelid::regclass,
+		(SELECT string_agg(format('r.%I', attname), ', ' ORDER BY n) FROM unnest(confkey) WITH ORDINALITY k (key, n)
+			JOIN pg_attribute ON attrelid = confrelid AND attnum = key),
+		(SELECT string_agg(format('t.%I', attname), ', ' ORDER BY n) FROM unnest(conkey) WITH ORDINALITY k (key, n)
+			JOIN pg_attribute ON attrelid = conrelid AND attnum = key))
+	FROM pg_constraint WHERE contype = 'f' AND connamespace = 'chatrel'::regnamespace \gexec
+
+SELECT 'a deleted user is in a group: ' || m::text
+	FROM chatrel.groups_members m JOIN chatrel.users u ON u.id = m.user_id WHERE u.deleted_at IS NOT NULL;
+SELECT 'a deleted user follows or is followed: ' || r::text
+	FROM chatrel.relationships r JOIN chatrel.users u ON u.id IN (r.follower_id, r.followed_id) WHERE u.deleted_at IS NOT NULL;
