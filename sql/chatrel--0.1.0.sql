@@ -559,6 +559,12 @@ ALTER TABLE chatrel.relationships ENABLE ROW LEVEL SECURITY;
 ALTER TABLE chatrel.whiteboards ENABLE ROW LEVEL SECURITY;
 ALTER TABLE chatrel.stickers ENABLE ROW LEVEL SECURITY;
 
+-- Without any policy: not even for who may read every table (pg_read_all_data).
+ALTER TABLE chatrel.groups_channels ENABLE ROW LEVEL SECURITY;
+ALTER TABLE chatrel.users_channels ENABLE ROW LEVEL SECURITY;
+ALTER TABLE chatrel.all_channel ENABLE ROW LEVEL SECURITY;
+ALTER TABLE chatrel.follow_counters ENABLE ROW LEVEL SECURITY;
+
 CREATE POLICY users_read ON chatrel.users FOR SELECT
 	USING ((SELECT chatrel.current_user_id()) IS NOT NULL);
 COMMENT ON POLICY users_read ON chatrel.users IS 'who is a chatrel user sees the users';
