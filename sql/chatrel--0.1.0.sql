@@ -605,7 +605,32 @@ CREATE POLICY stickers_read ON chatrel.stickers FOR SELECT
 		AND group_id = ANY (ARRAY(SELECT group_id FROM chatrel.my_memberships)));
 COMMENT ON POLICY stickers_read ON chatrel.stickers IS 'a member sees the stickers of the group';
 
--- SELECT is of use to roles that have USAGE on the schema, and under the policies only.
+/*
+ * Nothing but what is granted here.  Who creates the extension may have default
+ * privileges, that were meant for other tables: a role that may put a trigger on
+ * these has the rights of their owner.
+ */
+DO $$
+DECLARE
+	favoured text;
+BEGIN
+	FOR favoured IN
+		SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END
+		FROM pg_catalog.pg_default_acl d, pg_catalog.aclexplode(d.defaclacl) a
+		WHERE d.defaclrole = current_user::pg_catalog.regrole AND d.defaclnamespace = 0 AND a.grantee <> d.defaclrole
+	LOOP
+		EXECUTE 'REVOKE ALL ON SCHEMA chatrel FROM ' || favoured;
+		EXECUTE 'REVOKE ALL ON ALL TABLES IN SCHEMA chatrel FROM ' || favoured;
+		EXECUTE 'REVOKE ALL ON ALL SEQUENCES IN SCHEMA chatrel FROM ' || favoured;
+		EXECUTE 'REVOKE ALL ON ALL FUNCTIONS IN SCHEMA chatrel FROM ' || favoured;
+	END LOOP;
+END $$;
+
+-- Of use to roles that have USAGE on the schema.
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA chatrel TO PUBLIC;
+GRANT USAGE ON TYPE chatrel.chat_group, chatrel.chat_message, chatrel.follow_type, chatrel.follow_totals TO PUBLIC;
+
+-- SELECT is of use to them too, and under the policies only.
 GRANT SELECT ON chatrel.users, chatrel.groups, chatrel.groups_members, chatrel.groups_messages,
 	chatrel.relationships, chatrel.whiteboards, chatrel.stickers, chatrel.my_memberships TO PUBLIC;
 
