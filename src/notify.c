@@ -14,6 +14,7 @@
 #include "catalog/pg_type.h"
 #include "commands/async.h"
 #include "miscadmin.h"
+#include "utils/guc.h"
 
 #include "channels.h"
 #include "notify.h"
@@ -145,12 +146,28 @@ notify(const pg_uuid_t *channel, const char *payload)
 	Async_Notify(name, payload);
 }
 
+/*
+ * With trace_notify, which anybody may set, NOTIFY would tell the names of the
+ * channels to the client whose transaction it is; and not all of them are for
+ * that client to know.
+ */
+static int
+silence_notify(void)
+{
+	int			nest_level = NewGUCNestLevel();
+
+	(void) set_config_option("trace_notify", "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	return nest_level;
+}
+
 /* NOTIFYs events whose channels are known; between owner_begin() and owner_end(). */
 void
 notify_events(const Event *events, int nevents)
 {
 	pg_uuid_t	all;
 	bool		all_exists = all_channel(&all);
+	int			nest_level = silence_notify();
 
 	for (int i = 0; i < nevents; i++)
 	{
@@ -160,6 +177,7 @@ notify_events(const Event *events, int nevents)
 		if (events[i].to_all && all_exists)
 			notify(&all, events[i].payload);
 	}
+	AtEOXact_GUC(true, nest_level);
 }
 
 void
