@@ -8,6 +8,8 @@
  *
  * Events of transactions that have committed need no such lock: whichever
  * channel is found in use, they were sent before it was replaced.
+ *
+ * Either way a transaction in which a member has left replaces the channel now.
  */
 #include "postgres.h"
 
@@ -65,6 +67,51 @@ set_channel(Event *event, const pg_uuid_t *channel)
 	event->has_channel = true;
 }
 
+static bool
+owes_to_old_channels(const Event *events, int nevents)
+{
+	for (int i = 0; i < nevents; i++)
+		if (events[i].target == EVENT_OLD_CHANNEL)
+			return true;
+	return false;
+}
+
+/*
+ * Gives new channels to the groups that a member has left, and the old ones to
+ * the events that say so.  A group that is gone, too, has no listeners.
+ */
+void
+replace_channels(Event *events, int nevents, Oid owner)
+{
+	Event	  **sorted;
+	OwnerScope	scope;
+	pg_uuid_t	channel;
+	bool		found = false;
+	const Event *previous = NULL;
+
+	if (!owes_to_old_channels(events, nevents))
+		return;
+	owner_begin_as(&scope, owner);
+	sorted = sort_by_target(events, nevents);
+	if (!group_channels_exist())
+		nevents = 0;
+	for (int i = 0; i < nevents; i++)
+	{
+		Event	   *event = sorted[i];
+
+		CHECK_FOR_INTERRUPTS();
+		if (event->target != EVENT_OLD_CHANNEL)
+			continue;
+		if (previous == NULL || previous->id != event->id)
+			found = group_channel_replace(event->id, &channel);
+		previous = event;
+		event->target = found ? EVENT_CHANNEL : EVENT_GROUP;
+		if (found)
+			set_channel(event, &channel);
+	}
+	owner_end(&scope);
+}
+
 /* Locks the channel of each group and user, making those that do not exist. */
 static void
 lock_channels(Event *events, int nevents)
@@ -74,7 +121,7 @@ lock_channels(Event *events, int nevents)
 	bool		found = false;
 
 	/* Events that were given their channel come last. */
-	for (int i = 0; i < nevents && sorted[i]->target != EVENT_CHANNEL; i++)
+	for (int i = 0; i < nevents && sorted[i]->target < EVENT_OLD_CHANNEL; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (i == 0 || compare_targets(&sorted[i - 1], &sorted[i]) != 0)
