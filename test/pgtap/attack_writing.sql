@@ -11,7 +11,7 @@ SELECT current_database() AS db \gset
 GRANT CREATE, TEMP ON DATABASE :"db" TO tap_eve;
 GRANT CREATE ON SCHEMA public TO tap_eve;
 
-SELECT plan(98);
+SELECT plan(100);
 
 ---------------------------------------------------------------------------
 -- before there is an extension
@@ -262,6 +262,32 @@ SELECT lives_ok(format('SELECT chatrel.create_user(%L)', name), 'a name is what 
 	(U&'\0430nn', 'a letter of another script'), (U&'ann\200B', 'a space without width'), (U&'\202Enna', 'written from right to left'),
 	(U&'a\0301nn', 'an accent of its own'), (E'ann\n', 'a line end'), (E'\x01', 'a control character')) v (name, what);
 SELECT is((SELECT count(*) FROM chatrel.users WHERE username = 'ann'), 1::bigint, 'one of them is ann');
+
+---------------------------------------------------------------------------
+-- a trigger that the superuser has put on a table of chatrel's
+---------------------------------------------------------------------------
+
+CREATE TABLE public.audit (who name);
+CREATE FUNCTION public.careless() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO audit VALUES (current_user); RETURN NULL; END $$;
+CREATE FUNCTION public.careful() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$ BEGIN INSERT INTO public.audit VALUES (current_user); RETURN NULL; END $$;
+CREATE TRIGGER careless AFTER INSERT ON chatrel.groups_messages EXECUTE FUNCTION public.careless();
+SET LOCAL ROLE tap_eve;
+CREATE TABLE tap_hers.audit (who name);
+CREATE FUNCTION tap_hers.caught() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO tap_hers.ran_as VALUES (current_user); RETURN NULL; END $$;
+CREATE TRIGGER caught AFTER INSERT ON tap_hers.audit EXECUTE FUNCTION tap_hers.caught();
+CREATE FUNCTION tap_hers.send() RETURNS bigint LANGUAGE sql SET search_path = tap_hers, pg_catalog AS $$ SELECT id FROM chatrel.send_group_message(2, 'm') $$;
+DELETE FROM tap_hers.ran_as;
+SELECT tap_hers.send() IS NOT NULL AS sent;
+SELECT results_eq('TABLE tap_hers.ran_as', 'SELECT session_user::name', 'caveat: it runs with the owner''s rights under the caller''s search_path');
+RESET ROLE;
+DROP TRIGGER careless ON chatrel.groups_messages;
+CREATE TRIGGER careful AFTER INSERT ON chatrel.groups_messages EXECUTE FUNCTION public.careful();
+SET LOCAL ROLE tap_eve;
+DELETE FROM tap_hers.ran_as;
+SELECT tap_hers.send() IS NOT NULL AS sent;
+SELECT is_empty('TABLE tap_hers.ran_as', 'one whose function has a search_path of its own does what it says');
+RESET ROLE;
+DROP TRIGGER careful ON chatrel.groups_messages;
 
 ---------------------------------------------------------------------------
 -- what stands in the way
