@@ -60,6 +60,7 @@
 
 #include "check.h"
 #include "cursor.h"
+#include "cursor_seal.h"
 
 /* More transactions than this are never in progress; a text that says so is none of ours. */
 #define MAX_RANGES	100000
@@ -198,8 +199,9 @@ parse_ranges(Cursor *cursor, const char *text)
 
 /* A cursor goes on where it was taken: for the same user, and the same groups. */
 Cursor *
-cursor_parse(const char *text, int64 user_id, int64 group_id)
+cursor_parse(const char *sealed, int64 user_id, int64 group_id)
 {
+	const char *text = cursor_unseal(sealed);
 	Cursor	   *cursor = (Cursor *) palloc0(sizeof(Cursor));
 	uint64		system;
 	uint64		timeline;
@@ -227,6 +229,8 @@ cursor_parse(const char *text, int64 user_id, int64 group_id)
 						   (long long) cursor->user_id, (long long) cursor->group_id,
 						   (long long) user_id, (long long) group_id)));
 	check_history(system, (TimeLineID) timeline, cursor->position, schema);
+	if (!cursor_seal_is_right(sealed))
+		error_cursor();
 	return cursor;
 }
 
@@ -261,7 +265,7 @@ cursor_text(const Cursor *cursor)
 						 (unsigned long long) cursor->ranges[i].lo,
 						 (unsigned long long) cursor->ranges[i].hi,
 						 (unsigned long long) cursor->ranges[i].seen);
-	return text.data;
+	return cursor_seal(text.data);
 }
 
 /* ---------- transactions in progress ---------- */

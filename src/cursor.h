@@ -29,7 +29,7 @@ typedef struct Cursor
 	CursorRange *ranges;		/* in the order of lo, disjoint */
 } Cursor;
 
-extern Cursor *cursor_parse(const char *text, int64 user_id, int64 group_id);
+extern Cursor *cursor_parse(const char *sealed, int64 user_id, int64 group_id);
 extern bool cursor_is_ahead(const Cursor *cursor);
 extern char *cursor_text(const Cursor *cursor);
 extern Cursor *cursor_start(int64 user_id, int64 group_id);
