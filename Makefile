@@ -16,6 +16,7 @@ OBJS = \
 	src/chatrel.o \
 	src/check.o \
 	src/cursor.o \
+	src/cursor_seal.o \
 	src/cursor_text.o \
 	src/events.o \
 	src/follow_counters.o \

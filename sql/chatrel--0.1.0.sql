@@ -559,6 +559,12 @@ ALTER TABLE chatrel.relationships ENABLE ROW LEVEL SECURITY;
 ALTER TABLE chatrel.whiteboards ENABLE ROW LEVEL SECURITY;
 ALTER TABLE chatrel.stickers ENABLE ROW LEVEL SECURITY;
 
+-- Without any policy: not even for who may read every table (pg_read_all_data).
+ALTER TABLE chatrel.groups_channels ENABLE ROW LEVEL SECURITY;
+ALTER TABLE chatrel.users_channels ENABLE ROW LEVEL SECURITY;
+ALTER TABLE chatrel.all_channel ENABLE ROW LEVEL SECURITY;
+ALTER TABLE chatrel.follow_counters ENABLE ROW LEVEL SECURITY;
+
 CREATE POLICY users_read ON chatrel.users FOR SELECT
 	USING ((SELECT chatrel.current_user_id()) IS NOT NULL);
 COMMENT ON POLICY users_read ON chatrel.users IS 'who is a chatrel user sees the users';
@@ -588,11 +594,43 @@ CREATE POLICY whiteboards_read ON chatrel.whiteboards FOR SELECT
 	USING (group_id = ANY (ARRAY(SELECT group_id FROM chatrel.my_memberships)));
 COMMENT ON POLICY whiteboards_read ON chatrel.whiteboards IS 'a member sees the whiteboards of the group';
 
+/*
+ * The same question in both forms.  By the array the index is scanned; but where
+ * it is only a filter it costs more than to compare texts, which the planner may
+ * then do first, as that is leakproof; and EXPLAIN ANALYZE shows whether the
+ * array was asked for at all, hence what is in others' stickers.
+ */
 CREATE POLICY stickers_read ON chatrel.stickers FOR SELECT
-	USING (group_id = ANY (ARRAY(SELECT group_id FROM chatrel.my_memberships)));
+	USING (group_id IN (SELECT group_id FROM chatrel.my_memberships)
+		AND group_id = ANY (ARRAY(SELECT group_id FROM chatrel.my_memberships)));
 COMMENT ON POLICY stickers_read ON chatrel.stickers IS 'a member sees the stickers of the group';
 
--- SELECT is of use to roles that have USAGE on the schema, and under the policies only.
+/*
+ * Nothing but what is granted here.  Who creates the extension may have default
+ * privileges, that were meant for other tables: a role that may put a trigger on
+ * these has the rights of their owner.
+ */
+DO $$
+DECLARE
+	favoured text;
+BEGIN
+	FOR favoured IN
+		SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END
+		FROM pg_catalog.pg_default_acl d, pg_catalog.aclexplode(d.defaclacl) a
+		WHERE d.defaclrole = current_user::pg_catalog.regrole AND d.defaclnamespace = 0 AND a.grantee <> d.defaclrole
+	LOOP
+		EXECUTE 'REVOKE ALL ON SCHEMA chatrel FROM ' || favoured;
+		EXECUTE 'REVOKE ALL ON ALL TABLES IN SCHEMA chatrel FROM ' || favoured;
+		EXECUTE 'REVOKE ALL ON ALL SEQUENCES IN SCHEMA chatrel FROM ' || favoured;
+		EXECUTE 'REVOKE ALL ON ALL FUNCTIONS IN SCHEMA chatrel FROM ' || favoured;
+	END LOOP;
+END $$;
+
+-- Of use to roles that have USAGE on the schema.
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA chatrel TO PUBLIC;
+GRANT USAGE ON TYPE chatrel.chat_group, chatrel.chat_message, chatrel.follow_type, chatrel.follow_totals TO PUBLIC;
+
+-- SELECT is of use to them too, and under the policies only.
 GRANT SELECT ON chatrel.users, chatrel.groups, chatrel.groups_members, chatrel.groups_messages,
 	chatrel.relationships, chatrel.whiteboards, chatrel.stickers, chatrel.my_memberships TO PUBLIC;
 

@@ -13,6 +13,8 @@
  * end of the transaction; who replaces it takes it FOR UPDATE.  So once a
  * removal has committed, nothing is sent to a channel that the removed member
  * knows, and nobody begins to listen to one that is not used any more.
+ * Sending and replacing take it when they commit: who leaves, and stays in the
+ * transaction, does not keep the others from sending.
  *
  * One more channel carries everything, for gateways.  It exists, and costs,
  * only from the first listen_all() on.
@@ -190,6 +192,15 @@ channels_exist(void)
 		lock_table("all_channel", extension, 0);
 }
 
+/* The same of the table of groups' channels alone. */
+bool
+group_channels_exist(void)
+{
+	Oid			extension = get_extension_oid("chatrel", true);
+
+	return OidIsValid(extension) && lock_table("groups_channels", extension, 0);
+}
+
 /* Whose rights the worker reads with: the owner's of the tables it has locked. */
 Oid
 channels_owner(void)
@@ -256,14 +267,15 @@ user_channel(int64 user_id, pg_uuid_t *channel)
 }
 
 /* Gives a group a new channel, and gets the one it had. */
-void
+bool
 group_channel_replace(int64 group_id, pg_uuid_t *old_channel)
 {
 	Datum		values[] = {Int64GetDatum(group_id)};
 
 	if (!channel_get(&group_channel_lock, &group_channel_create, group_id, old_channel))
-		error_group_not_found(group_id);
+		return false;
 	plan_run(&group_channel_renew, PLAN_LATEST, values, NULL);
+	return true;
 }
 
 static void

@@ -20,17 +20,18 @@ typedef enum ChannelsState
 } ChannelsState;
 
 extern bool channels_exist(void);
+extern bool group_channels_exist(void);
 extern ChannelsState lock_channels_tables(void);
 extern Oid	channels_owner(void);
 
 /*
  * Between owner_begin() and owner_end().  The first two get the channel that is
- * in use now, and lock it against being replaced until the transaction ends;
- * false if the group or user is gone.
+ * in use now, and lock it against being replaced until the transaction ends; the
+ * third replaces it.  False if the group or user is gone.
  */
 extern bool group_channel(int64 group_id, pg_uuid_t *channel);
 extern bool user_channel(int64 user_id, pg_uuid_t *channel);
-extern void group_channel_replace(int64 group_id, pg_uuid_t *old_channel);
+extern bool group_channel_replace(int64 group_id, pg_uuid_t *old_channel);
 extern bool all_channel(pg_uuid_t *channel);
 
 extern void channels_init(void);

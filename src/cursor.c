@@ -58,6 +58,7 @@
 
 #include "check.h"
 #include "cursor.h"
+#include "cursor_seal.h"
 
 /* ---------- where history is ---------- */
 
@@ -124,9 +125,9 @@ check_history(const CursorOrigin *origin)
 
 /* A cursor goes on where it was taken: for the same user, and the same groups. */
 Cursor *
-cursor_parse(const char *text, int64 user_id, int64 group_id)
+cursor_parse(const char *sealed, int64 user_id, int64 group_id)
 {
-	Cursor	   *cursor = cursor_text_parse(text);
+	Cursor	   *cursor = cursor_text_parse(cursor_unseal(sealed));
 
 	if (cursor->user_id != user_id || cursor->group_id != group_id)
 		ereport(ERROR,
@@ -136,6 +137,8 @@ cursor_parse(const char *text, int64 user_id, int64 group_id)
 						   (long long) cursor->user_id, (long long) cursor->group_id,
 						   (long long) user_id, (long long) group_id)));
 	check_history(&cursor->origin);
+	if (!cursor_seal_is_right(sealed))
+		error_cursor();
 	return cursor;
 }
 
@@ -157,7 +160,7 @@ cursor_text(const Cursor *cursor)
 	taken.origin = current_origin();
 	if (RecoveryInProgress())
 		taken.origin.position = Max(taken.origin.position, cursor->origin.position);
-	return cursor_text_print(&taken);
+	return cursor_seal(cursor_text_print(&taken));
 }
 
 /* ---------- transactions in progress ---------- */

@@ -39,11 +39,12 @@ typedef struct Cursor
 } Cursor;
 
 /* cursor_text.c */
+extern void error_cursor(void);
 extern Cursor *cursor_text_parse(const char *text);
 extern char *cursor_text_print(const Cursor *cursor);
 
 /* cursor.c */
-extern Cursor *cursor_parse(const char *text, int64 user_id, int64 group_id);
+extern Cursor *cursor_parse(const char *sealed, int64 user_id, int64 group_id);
 extern bool cursor_is_ahead(const Cursor *cursor);
 extern char *cursor_text(const Cursor *cursor);
 extern Cursor *cursor_start(int64 user_id, int64 group_id);

@@ -4,10 +4,10 @@
  *
  *	  1.SYSTEM.TIMELINE.POSITION.SCHEMA.USER.GROUP.HIGH.LO-HI:SEEN;LO-HI:SEEN;...
  *
- * Numbers are hexadecimal, and the first is the version of this form.  Clients
- * hand in any bytes: what is read here is within its bounds and in order, or an
- * error.  Nothing of the server but memory and errors is used, so that test/fuzz
- * can compile this file by itself.
+ * and then the seal that cursor_seal.c adds.  Numbers are hexadecimal, and the
+ * first is the version of this form.  Clients hand in any bytes: what is read
+ * here is within its bounds and in order, or an error.  Nothing of the server but
+ * memory and errors is used, so that test/fuzz can compile this file by itself.
  */
 #include "postgres.h"
 
@@ -18,7 +18,7 @@
 /* More transactions than this are never in progress; a text that says so is none of ours. */
 #define MAX_RANGES	100000
 
-static void
+void
 error_cursor(void)
 {
 	ereport(ERROR,

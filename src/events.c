@@ -165,9 +165,9 @@ mark_level(void)
 	nmarks++;
 }
 
-/* Adds an event to what the transaction owes. */
-static Event *
-events_add(EventTarget target, bool to_all, StringInfo event)
+/* Owes an event to whoever may hear a group, or to a user. */
+void
+event_owe(EventTarget target, int64 id, bool to_all, StringInfo event)
 {
 	Event	   *owed;
 
@@ -183,28 +183,11 @@ events_add(EventTarget target, bool to_all, StringInfo event)
 	owed = &events[nevents];
 	memset(owed, 0, sizeof(Event));
 	owed->target = target;
+	owed->id = id;
 	owed->to_all = to_all;
 	owed->payload = MemoryContextStrdup(events_context, event->data);
 	nevents++;
 	events_owner = GetUserId();
-	return owed;
-}
-
-/* Owes an event to whoever may hear a group, or to a user. */
-void
-event_owe(EventTarget target, int64 id, bool to_all, StringInfo event)
-{
-	events_add(target, to_all, event)->id = id;
-}
-
-/* Owes an event to those who still listen to a channel that was replaced. */
-void
-event_owe_channel(const pg_uuid_t *channel, bool to_all, StringInfo event)
-{
-	Event	   *owed = events_add(EVENT_CHANNEL, to_all, event);
-
-	owed->channel = *channel;
-	owed->has_channel = true;
 }
 
 /* From now on the transaction cannot be prepared for a two-phase commit. */
@@ -220,7 +203,10 @@ events_forbid_prepare(void)
 static void
 events_hand_over(void)
 {
-	if (nevents > 0 && !relay_accept(events, nevents))
+	if (nevents == 0)
+		return;
+	replace_channels(events, nevents, events_owner);
+	if (!relay_accept(events, nevents))
 		notify_own_events(events, nevents, events_owner);
 }
 

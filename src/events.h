@@ -17,7 +17,9 @@ typedef enum EventTarget
 {
 	EVENT_GROUP,				/* a group's */
 	EVENT_USER,					/* a user's own */
-	EVENT_CHANNEL				/* the one given, which nobody has any more */
+	EVENT_OLD_CHANNEL,			/* the one that a group has until the transaction
+								 * commits, which is when it gets another */
+	EVENT_CHANNEL				/* the same then: one that nobody has any more */
 } EventTarget;
 
 typedef struct Event
@@ -41,7 +43,6 @@ extern void event_close(StringInfo event);
 
 /* Between owner_begin() and owner_end(). */
 extern void event_owe(EventTarget target, int64 id, bool to_all, StringInfo event);
-extern void event_owe_channel(const pg_uuid_t *channel, bool to_all, StringInfo event);
 
 extern void events_forbid_prepare(void);
 extern void events_init(void);

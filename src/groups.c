@@ -204,20 +204,18 @@ join(int64 group_id, int64 user_id)
 }
 
 /*
- * What follows a removal: the group gets a new channel, so that the removed
- * member hears no more, and the old one a last word to the others.
+ * What follows a removal: the group gets a new channel when it commits, so that
+ * the removed member hears no more, and the old one a last word to the others.
  */
 static void
 left(int64 member_id, int64 group_id, int64 user_id, const char *username)
 {
 	StringInfoData event;
-	pg_uuid_t	old_channel;
 
-	group_channel_replace(group_id, &old_channel);
 	member_event(&event, "member_left", member_id, group_id, user_id, username);
-	event_owe_channel(&old_channel, true, &event);
+	event_owe(EVENT_OLD_CHANNEL, group_id, true, &event);
 	relisten_event(&event, group_id);
-	event_owe_channel(&old_channel, false, &event);
+	event_owe(EVENT_OLD_CHANNEL, group_id, false, &event);
 }
 
 void

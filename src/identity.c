@@ -109,6 +109,13 @@ session_user_id(FunctionCallInfo fcinfo)
 	return guc_user_id != 0 ? guc_user_id : role_user(fcinfo);
 }
 
+/* Whose id is 0 is not the user of a session that has none. */
+static bool
+is_own_id(FunctionCallInfo fcinfo, int64 user_id)
+{
+	return user_id != 0 && user_id == session_user_id(fcinfo);
+}
+
 /* The user that a function acts as, whose last argument is as_user. */
 int64
 acting_user(FunctionCallInfo fcinfo, int as_user_argno)
@@ -128,7 +135,7 @@ acting_user(FunctionCallInfo fcinfo, int as_user_argno)
 
 	user_id = PG_GETARG_INT64(as_user_argno);
 	if (pg_parameter_aclcheck(USER_ID_PARAMETER, GetUserId(), ACL_SET) != ACLCHECK_OK &&
-		user_id != session_user_id(fcinfo))
+		!is_own_id(fcinfo, user_id))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to act as user %lld", (long long) user_id),

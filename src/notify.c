@@ -8,6 +8,8 @@
  *
  * Events of transactions that have committed need no such lock: whichever
  * channel is found in use, they were sent before it was replaced.
+ *
+ * Either way a transaction in which a member has left replaces the channel now.
  */
 #include "postgres.h"
 
@@ -15,6 +17,7 @@
 #include "commands/async.h"
 #include "miscadmin.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 
 #include "channels.h"
 #include "notify.h"
@@ -69,6 +72,51 @@ set_channel(Event *event, const pg_uuid_t *channel)
 	event->has_channel = true;
 }
 
+static bool
+owes_to_old_channels(const Event *events, int nevents)
+{
+	for (int i = 0; i < nevents; i++)
+		if (events[i].target == EVENT_OLD_CHANNEL)
+			return true;
+	return false;
+}
+
+/*
+ * Gives new channels to the groups that a member has left, and the old ones to
+ * the events that say so.  A group that is gone, too, has no listeners.
+ */
+void
+replace_channels(Event *events, int nevents, Oid owner)
+{
+	Event	  **sorted;
+	OwnerScope	scope;
+	pg_uuid_t	channel;
+	bool		found = false;
+	const Event *previous = NULL;
+
+	if (!owes_to_old_channels(events, nevents))
+		return;
+	owner_begin_as(&scope, owner);
+	sorted = sort_by_target(events, nevents);
+	if (!group_channels_exist())
+		nevents = 0;
+	for (int i = 0; i < nevents; i++)
+	{
+		Event	   *event = sorted[i];
+
+		CHECK_FOR_INTERRUPTS();
+		if (event->target != EVENT_OLD_CHANNEL)
+			continue;
+		if (previous == NULL || previous->id != event->id)
+			found = group_channel_replace(event->id, &channel);
+		previous = event;
+		event->target = found ? EVENT_CHANNEL : EVENT_GROUP;
+		if (found)
+			set_channel(event, &channel);
+	}
+	owner_end(&scope);
+}
+
 /* Locks the channel of each group and user, making those that do not exist. */
 static void
 lock_channels(Event *events, int nevents)
@@ -78,7 +126,7 @@ lock_channels(Event *events, int nevents)
 	bool		found = false;
 
 	/* Events that were given their channel come last. */
-	for (int i = 0; i < nevents && sorted[i]->target != EVENT_CHANNEL; i++)
+	for (int i = 0; i < nevents && sorted[i]->target < EVENT_OLD_CHANNEL; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (i == 0 || compare_targets(&sorted[i - 1], &sorted[i]) != 0)
@@ -162,12 +210,28 @@ drop_what_all_have_read(void)
 	make_room = false;
 }
 
+/*
+ * With trace_notify, which anybody may set, NOTIFY would tell the names of the
+ * channels to the client whose transaction it is; and not all of them are for
+ * that client to know.
+ */
+static int
+silence_notify(void)
+{
+	int			nest_level = NewGUCNestLevel();
+
+	(void) set_config_option("trace_notify", "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	return nest_level;
+}
+
 /* NOTIFYs events whose channels are known; between owner_begin() and owner_end(). */
 void
 notify_events(const Event *events, int nevents)
 {
 	pg_uuid_t	all;
 	bool		all_exists = all_channel(&all);
+	int			nest_level = silence_notify();
 
 	if (make_room)
 		drop_what_all_have_read();
@@ -180,6 +244,7 @@ notify_events(const Event *events, int nevents)
 		if (events[i].to_all && all_exists)
 			notify(&all, events[i].payload);
 	}
+	AtEOXact_GUC(true, nest_level);
 }
 
 void
@@ -187,12 +252,14 @@ notify_own_events(Event *events, int nevents, Oid owner)
 {
 	OwnerScope	scope;
 
-	if (!channels_exist())
-		return;
+	/* Whoever is the current user when it commits may know nothing of chatrel. */
 	owner_begin_as(&scope, owner);
-	lock_channels(events, nevents);
-	relay_deliver_queued();
-	notify_events(events, nevents);
+	if (channels_exist())
+	{
+		lock_channels(events, nevents);
+		relay_deliver_queued();
+		notify_events(events, nevents);
+	}
 	owner_end(&scope);
 }
 

@@ -7,7 +7,8 @@
 
 #include "events.h"
 
-/* The events of this transaction, which is about to commit. */
+/* The events of this transaction, which is about to commit: first the one, then the other. */
+extern void replace_channels(Event *events, int nevents, Oid owner);
 extern void notify_own_events(Event *events, int nevents, Oid owner);
 
 /* Those of others, which have committed: first the one, then the other. */

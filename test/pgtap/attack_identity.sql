@@ -1,0 +1,182 @@
+-- Attempts to be somebody else.  eve is a database user with a chatrel user of
+-- her own; nob may use the schema and is nobody in it; app may act as any user.
+-- What PostgreSQL cannot prevent is tested too, and said in the README's caveats.
+
+BEGIN;
+CREATE EXTENSION IF NOT EXISTS pgtap;
+CREATE EXTENSION chatrel;
+CREATE ROLE tap_ann;
+CREATE ROLE tap_eve;
+CREATE ROLE tap_nob;
+CREATE ROLE tap_app;
+GRANT USAGE ON SCHEMA chatrel TO tap_ann, tap_eve, tap_nob, tap_app;
+GRANT SET ON PARAMETER chatrel.user_id TO tap_app;
+SELECT (chatrel.create_user('ann', 'tap_ann')).id, (chatrel.create_user('eve', 'tap_eve')).id;
+SELECT (chatrel.create_group('private', true, as_user => 1)).id, (chatrel.create_group('open', true, as_user => 2)).id;
+SELECT (chatrel.send_group_message(1, 'secret', as_user => 1)).id, (chatrel.create_whiteboard(1, as_user => 1)) ->> 'id';
+-- an application's table may well have a row 0
+INSERT INTO chatrel.users (id, username) VALUES (0, 'zero'), (-1, 'minus one');
+SELECT chatrel.join_group(1, as_user => 0);
+CREATE SCHEMA tap_eve AUTHORIZATION tap_eve;
+GRANT USAGE ON SCHEMA tap_eve TO PUBLIC;
+CREATE SCHEMA tap_app AUTHORIZATION tap_app;
+GRANT USAGE ON SCHEMA tap_app TO PUBLIC;
+
+SELECT plan(117);
+
+---------------------------------------------------------------------------
+-- with as_user
+---------------------------------------------------------------------------
+
+CREATE TEMP TABLE calls (call text);
+GRANT SELECT ON calls TO PUBLIC;
+INSERT INTO calls VALUES ('chatrel.me(%s)'), ('chatrel.create_group(''x'', true, %s)'), ('chatrel.join_group(1, %s)'),
+	('chatrel.leave_group(1, %s)'), ('chatrel.get_group(1, %s)'), ('chatrel.my_groups(%s)'),
+	('chatrel.send_group_message(1, ''x'', NULL, %s)'), ('chatrel.group_messages(1, NULL, 50, %s)'),
+	('chatrel.get_group_with_chat_history(1, NULL, 50, %s)'), ('chatrel.sync(NULL, NULL, 100, NULL, %s)'),
+	('chatrel.listen(%s)'), ('chatrel.listen_group(1, %s)'), ('chatrel.follow(1, ''posts'', %s)'), ('chatrel.unfollow(1, %s)'),
+	('chatrel.follow_many(''{1}'', ''posts'', %s)'), ('chatrel.is_following(1, 2, %s)'), ('chatrel.following(1, NULL, NULL, 50, %s)'),
+	('chatrel.followers(1, NULL, NULL, 50, %s)'), ('chatrel.friends(1, %s)'), ('chatrel.mutual_followers(1, %s)'),
+	('chatrel.suggest_follows(10, %s)'), ('chatrel.relationship_to(''{1}'', %s)'), ('chatrel.follow_counts(1, %s)'),
+	('chatrel.create_whiteboard(1, %s)'), ('chatrel.get_whiteboard(1, %s)'), ('chatrel.change_whiteboard(1, ''{"stickers": []}'', ''raise'', %s)');
+SELECT is((SELECT count(*) FROM calls), (SELECT count(*) FROM pg_proc
+	WHERE pronamespace = 'chatrel'::regnamespace AND 'as_user' = ANY (proargnames)), 'the calls below are of all functions that have as_user');
+
+SET LOCAL ROLE tap_nob;
+SELECT throws_ok('SELECT ' || format(call, 0), '42501', 'permission denied to act as user 0', 'as user 0, who is not nobody: ' || call) FROM calls;
+SELECT throws_ok('SELECT ' || format(call, 'NULL'), '28000', 'no chatrel user', 'who is nobody: ' || call) FROM calls;
+SET LOCAL ROLE tap_eve;
+SELECT throws_ok('SELECT ' || format(call, 1), '42501', 'permission denied to act as user 1', 'as another: ' || call) FROM calls;
+SELECT throws_ok('SELECT chatrel.me(-1)', '42501', NULL, 'as a user below 0');
+SET LOCAL ROLE tap_app;
+SELECT is(chatrel.me(0) ->> 'username', 'zero', 'who may, may act as user 0');
+SELECT is(chatrel.me(-1) ->> 'username', 'minus one', 'and below');
+RESET ROLE;
+
+---------------------------------------------------------------------------
+-- with the parameter
+---------------------------------------------------------------------------
+
+SET SESSION AUTHORIZATION tap_eve;
+SELECT throws_ok($$ DO 'BEGIN PERFORM set_config(''chatrel.user_id'', ''1'', true); EXCEPTION WHEN division_by_zero THEN END' $$,
+	'42501', NULL, 'set_config in a subtransaction');
+SELECT throws_ok($$ CREATE FUNCTION tap_eve.as_ann() RETURNS bigint LANGUAGE sql SET chatrel.user_id = 1 AS 'SELECT 1::bigint' $$, '42501', NULL, 'in the settings of a function');
+SELECT throws_ok($$ ALTER ROLE tap_eve SET chatrel.user_id = 1 $$, '42501', NULL, 'in the settings of her role');
+SELECT throws_ok($$ UPDATE pg_settings SET setting = 1 WHERE name = 'chatrel.user_id' $$, '42501', NULL, 'by the view pg_settings');
+SELECT throws_ok(format('SET LOCAL %s = %s', name, value), CASE WHEN context = 'superuser' THEN '42501' ELSE '55P02' END, NULL, 'another parameter: ' || name)
+	FROM (VALUES ('chatrel.max_name_length', 600), ('chatrel.max_message_length', 1000000), ('chatrel.relay', 0), ('chatrel.relay_idle_timeout', 100)) v (name, value)
+	JOIN pg_settings USING (name);
+RESET SESSION AUTHORIZATION;
+-- the owner of the database is not the server's
+SELECT current_database() AS db \gset
+SELECT pg_catalog.pg_get_userbyid(datdba) AS dba FROM pg_database WHERE datname = current_database() \gset
+ALTER DATABASE :"db" OWNER TO tap_eve;
+SET SESSION AUTHORIZATION tap_eve;
+SELECT throws_ok(format('ALTER DATABASE %I SET chatrel.user_id = 1', current_database()), '42501', NULL, 'in the settings of a database of hers');
+RESET SESSION AUTHORIZATION;
+ALTER DATABASE :"db" OWNER TO :"dba";
+-- what an application has set is for whom it hands the session to
+SET LOCAL chatrel.user_id = 1;
+SET LOCAL ROLE tap_eve;
+SELECT is(chatrel.current_user_id(), 1::bigint, 'a session that acts as ann does so when its role is eve: clear the parameter first');
+SELECT throws_ok('RESET chatrel.user_id', '42501', NULL, 'she cannot change it');
+RESET ALL;
+SELECT is(chatrel.current_user_id(), 2::bigint, 'but be herself');
+RESET ROLE;
+
+---------------------------------------------------------------------------
+-- with the role
+---------------------------------------------------------------------------
+
+SET SESSION AUTHORIZATION tap_eve;
+SELECT throws_ok('SET ROLE tap_ann', '42501', NULL, 'SET ROLE');
+SELECT throws_ok($$ SELECT set_config('role', 'tap_ann', true) $$, '42501', NULL, 'set_config of the role');
+SELECT throws_ok('ALTER ROLE tap_nob RENAME TO tap_evelyn', '42501', NULL, 'another name for a role');
+SELECT throws_ok('CREATE ROLE tap_other', '42501', NULL, 'another role');
+SELECT throws_ok($$ UPDATE chatrel.users SET role_name = 'tap_eve' WHERE id = 1 $$, '42501', NULL, 'ann given her role');
+CREATE FUNCTION tap_eve.definer() RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN RETURN chatrel.current_user_id(); END $$;
+CREATE FUNCTION tap_eve.definer_as(bigint) RETURNS text LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN RETURN chatrel.me(as_user => $1) ->> 'username'; END $$;
+RESET SESSION AUTHORIZATION;
+SET SESSION AUTHORIZATION tap_nob;
+SELECT is(tap_eve.definer(), NULL, 'a definer function lends its rights, not its user');
+SELECT throws_ok('SELECT tap_eve.definer_as(2)', '42501', NULL, 'not even for its own user');
+RESET SESSION AUTHORIZATION;
+SET LOCAL ROLE tap_app;
+SELECT throws_ok('SELECT tap_eve.definer_as(1)', '42501', NULL, 'nor does it take those of the application that calls it');
+CREATE FUNCTION tap_app.my_name() RETURNS text LANGUAGE sql SECURITY DEFINER AS $$ SELECT chatrel.me(as_user => 1) ->> 'username' $$;
+CREATE VIEW tap_app.names AS SELECT chatrel.me(as_user => 1) ->> 'username' AS name;
+GRANT SELECT ON tap_app.names TO PUBLIC;
+SET LOCAL ROLE tap_eve;
+SELECT is(tap_app.my_name(), 'ann', 'a definer function of the application acts as whom the application says');
+SELECT throws_ok('TABLE tap_app.names', '42501', 'permission denied to act as user 1', 'a view of the application does not');
+
+-- a plan, and a cursor, that were made by another
+RESET ROLE;
+SET LOCAL ROLE tap_ann;
+PREPARE secrets AS SELECT message FROM chatrel.groups_messages;
+SELECT results_eq('EXECUTE secrets', ARRAY['secret'], 'ann reads hers with a prepared statement');
+DECLARE secrets CURSOR FOR SELECT message FROM chatrel.groups_messages;
+DECLARE names CURSOR FOR SELECT chatrel.me() ->> 'username';
+SET LOCAL ROLE tap_eve;
+SELECT is_empty('EXECUTE secrets', 'which gives eve nothing');
+SELECT is_empty('FETCH ALL FROM secrets', 'nor does a cursor that ann has opened');
+SELECT results_eq('FETCH ALL FROM names', ARRAY['eve'], 'whose functions act as who fetches');
+CLOSE secrets;
+RESET ROLE;
+DEALLOCATE secrets;
+
+-- a function said to be safe in a parallel worker
+SET LOCAL ROLE tap_eve;
+CREATE TABLE tap_eve.many AS SELECT i FROM generate_series(1, 1000) i;
+ALTER TABLE tap_eve.many SET (parallel_workers = 2);
+CREATE FUNCTION tap_eve.who() RETURNS bigint LANGUAGE plpgsql PARALLEL SAFE AS $$ BEGIN RETURN chatrel.current_user_id(); END $$;
+CREATE FUNCTION tap_eve.hear() RETURNS bigint LANGUAGE plpgsql PARALLEL SAFE AS $$ BEGIN PERFORM chatrel.listen(); RETURN 1; END $$;
+SET LOCAL parallel_setup_cost = 0;
+SET LOCAL parallel_tuple_cost = 0;
+SET LOCAL min_parallel_table_scan_size = 0;
+SET LOCAL parallel_leader_participation = off;
+SELECT results_eq('SELECT DISTINCT tap_eve.who() FROM tap_eve.many', ARRAY[2::bigint], 'a parallel worker acts as who has started it');
+SELECT throws_ok('SELECT DISTINCT tap_eve.hear() FROM tap_eve.many', NULL, NULL, 'and hears nothing');
+RESET ROLE;
+
+---------------------------------------------------------------------------
+-- with code that others run
+---------------------------------------------------------------------------
+
+-- in maintenance, as nobody (see test/sql/security.sql for indexes)
+SET LOCAL ROLE tap_eve;
+CREATE MATERIALIZED VIEW tap_eve.seen AS SELECT coalesce(chatrel.current_user_id()::text, 'nobody') AS who, (SELECT count(*) FROM chatrel.groups_messages) AS messages;
+RESET ROLE;
+SET LOCAL chatrel.user_id = 1;
+REFRESH MATERIALIZED VIEW tap_eve.seen;
+SELECT results_eq('TABLE tap_eve.seen', $$ VALUES ('nobody', 0::bigint) $$, 'a materialized view of hers is refreshed as nobody');
+
+-- in a statement of theirs: whoever writes to a table of hers runs what is on it
+CREATE TABLE tap_eve.did (what text, who bigint);
+GRANT ALL ON tap_eve.did TO PUBLIC;
+SET LOCAL ROLE tap_eve;
+CREATE TABLE tap_eve.bait (a int DEFAULT 1);
+CREATE FUNCTION tap_eve.act() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO tap_eve.did VALUES ('trigger', chatrel.current_user_id()); RETURN NEW; END $$;
+CREATE TRIGGER act BEFORE INSERT ON tap_eve.bait FOR EACH ROW EXECUTE FUNCTION tap_eve.act();
+GRANT INSERT ON tap_eve.bait TO PUBLIC;
+RESET ROLE;
+SET LOCAL ROLE tap_app;
+INSERT INTO tap_eve.bait DEFAULT VALUES;
+RESET ROLE;
+SELECT results_eq('TABLE tap_eve.did', $$ VALUES ('trigger', 1::bigint) $$, 'a trigger acts as whoever fires it: PostgreSQL''s own rule, see the caveats');
+RESET chatrel.user_id;
+
+-- as an operator, a cast or an aggregate
+SET LOCAL ROLE tap_eve;
+CREATE OPERATOR tap_eve.!<< (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = chatrel.leave_group);
+CREATE AGGREGATE tap_eve.group_of(bigint) (SFUNC = int8pl, STYPE = bigint, INITCOND = '0');
+SELECT throws_ok('SELECT 1::bigint OPERATOR(tap_eve.!<<) 1::bigint', '42501', 'permission denied to act as user 1', 'a function as an operator checks the same');
+SELECT throws_ok($$ CREATE CAST (bigint AS jsonb) WITH FUNCTION chatrel.get_group(bigint, bigint) $$, NULL, NULL, 'not as a cast of types that are not hers');
+SELECT throws_ok($$ CREATE FUNCTION tap_eve.f(bigint) RETURNS jsonb LANGUAGE c AS '$libdir/chatrel', 'chatrel_get_group' $$, '42501', NULL, 'not as a function of hers, which would run as her');
+RESET ROLE;
+
+SELECT is((SELECT count(*) FROM chatrel.groups_members WHERE group_id = 1), 2::bigint, 'nobody has come or gone');
+SELECT is((SELECT string_agg(message, ', ' ORDER BY id) FROM chatrel.groups_messages), 'secret', 'and nothing was sent');
+
+SELECT * FROM finish();
+ROLLBACK;
