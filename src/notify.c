@@ -93,6 +93,7 @@ replace_channels(Event *events, int nevents, Oid owner)
 	pg_uuid_t	channel;
 	bool		found = false;
 	const Event *previous = NULL;
+	int			ngroups = 0;	/* events to groups whose channels are locked */
 
 	if (!owes_to_old_channels(events, nevents))
 		return;
@@ -108,7 +109,12 @@ replace_channels(Event *events, int nevents, Oid owner)
 		if (event->target != EVENT_OLD_CHANNEL)
 			continue;
 		if (previous == NULL || previous->id != event->id)
+		{
+			/* In the order of lock_channels(): else who leaves one and sends to another may come to a deadlock. */
+			for (; sorted[ngroups]->target == EVENT_GROUP && sorted[ngroups]->id < event->id; ngroups++)
+				(void) group_channel(sorted[ngroups]->id, &channel);
 			found = group_channel_replace(event->id, &channel);
+		}
 		previous = event;
 		event->target = found ? EVENT_CHANNEL : EVENT_GROUP;
 		if (found)
