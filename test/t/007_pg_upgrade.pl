@@ -135,9 +135,9 @@ my %reads = (
 	# MAINTAIN is what owners have since 17.
 	privileges => q{
 		SELECT what, acl.grantee::regrole::text, privilege_type, is_grantable, acl.grantor::regrole FROM (
-			SELECT 'schema ' || nspname, nspacl FROM pg_namespace WHERE nspname = 'chatrel'
-			UNION ALL SELECT oid::regprocedure::text, proacl FROM pg_proc WHERE pronamespace = 'chatrel'::regnamespace
-			UNION ALL SELECT oid::regclass::text, relacl FROM pg_class WHERE relnamespace = 'chatrel'::regnamespace AND relkind IN ('r', 'v', 'S')
+			SELECT 'schema ' || nspname, coalesce(nspacl, acldefault('n', nspowner)) FROM pg_namespace WHERE nspname = 'chatrel'
+			UNION ALL SELECT oid::regprocedure::text, coalesce(proacl, acldefault('f', proowner)) FROM pg_proc WHERE pronamespace = 'chatrel'::regnamespace
+			UNION ALL SELECT oid::regclass::text, coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", relowner)) FROM pg_class WHERE relnamespace = 'chatrel'::regnamespace AND relkind IN ('r', 'v', 'S')
 			UNION ALL SELECT parname, paracl FROM pg_parameter_acl
 		) AS objects (what, acls) LEFT JOIN aclexplode(acls) acl ON privilege_type <> 'MAINTAIN'
 		ORDER BY 1, 2, 3},
