@@ -301,11 +301,15 @@ channels_init(void)
 bool
 all_channel(pg_uuid_t *channel)
 {
-	bool		exists;
-
-	/* Again, if it was invalidated while it was asked for. */
-	while (!all.known)
+	if (!all.known)
 	{
+		bool		exists;
+
+		/*
+		 * An invalidation that comes while it is asked for only makes the next
+		 * one ask again: what is seen here is as new as its snapshot.  Not once
+		 * more until none comes, which may be never.
+		 */
 		all.relid = get_relname_relid("all_channel",
 									  get_namespace_oid("chatrel", false));
 		all.known = true;

@@ -181,7 +181,8 @@ chatrel_create_user(PG_FUNCTION_ARGS)
 	text	   *username = require_text(fcinfo, 0, "username", guc_max_name_length,
 										"chatrel.max_name_length");
 	Name		role_name = PG_ARGISNULL(1) ? NULL : PG_GETARG_NAME(1);
-	Datum		values[] = {PointerGetDatum(username), NameGetDatum(role_name)};
+	Datum		values[] = {PointerGetDatum(username),
+	role_name == NULL ? (Datum) 0 : NameGetDatum(role_name)};
 	char		nulls[] = {' ', role_name == NULL ? 'n' : ' ', '\0'};
 	OwnerScope	scope;
 	Datum		result;
