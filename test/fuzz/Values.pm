@@ -127,15 +127,16 @@ my @HEX = qw(0 1 2 ff 7fffffff ffffffff 100000000 7fffffffffffffff 8000000000000
 
 sub changed_number {
 	my ($text) = @_;
-	my @parts = split /([.;:-])/, $text;
+	my @parts = split /([.;:~-])/, $text;
 	$parts[ 2 * int rand @parts / 2 ] = chance(0.5) ? one_of(@HEX) : sprintf '%x', rand 2**32;
 	return join '', @parts;
 }
 
-# Ranges in order, with what was seen at random: these are read, if the rest is right.
+# Ranges in order, with what was seen at random: these are read, and then the seal is wrong.
 sub with_ranges {
 	my ($text) = @_;
 	my $lo = 0;
+	my $seal = $text =~ s/(~.*)// ? $1 : '';
 	$text =~ s/[^.]*$//;
 	for (0 .. rand 6) {
 		my $from = $lo + int rand 900;
@@ -143,7 +144,7 @@ sub with_ranges {
 		$text .= sprintf '%x-%x:%s;', $from, $lo, chance(0.3) ? '7fffffffffffffff' : sprintf '%x', rand 3000;
 	}
 	$text .= sprintf '%x-ffffffffffffffff:0;', $lo if chance(0.2);
-	return $text;
+	return $text . $seal;
 }
 
 sub changed_bytes {

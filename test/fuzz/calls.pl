@@ -46,6 +46,7 @@ sub main {
 	@functions = load_functions();
 	push @functions, map { ($_) x 2 } grep { $_->{name} =~ /^(?:sync|change_whiteboard)$/ } @functions;    # they read most
 	my @sessions = map { start_session($_) } 1 .. $sessions;
+	$SIG{TERM} = sub { kill TERM => map { $_->{pid} } @sessions; exit 1; };
 	my (%total, $failed);
 	for my $session (@sessions) {
 		my $report = readline $session->{from};
@@ -285,10 +286,9 @@ sub reconnect {
 	return;
 }
 
-# What a session goes back to now and then. A superuser is no chatrel user but by the parameter.
+# What a session goes back to now and then, besides what data.sql has set. A superuser is no chatrel user but by the parameter.
 sub defaults {
-	my $defaults = 'RESET ALL; RESET ROLE; SET statement_timeout = 2000; SET lock_timeout = 500; SET client_min_messages = error';
-	return $defaults . ($super ? '; SET chatrel.user_id = ' . (1 + int rand 40) : '');
+	return 'RESET ALL; RESET ROLE' . ($super ? '; SET chatrel.user_id = ' . (1 + int rand 40) : '');
 }
 
 sub run_session {
@@ -335,14 +335,21 @@ sub transaction {
 }
 
 sub end_transaction {
-	my $name = quote("fuzz $number");
 	weighted(
 		6 => sub { run('COMMIT') },
 		2 => sub { run('ROLLBACK') },
 		0.5 => sub { run('COMMIT AND CHAIN') && run(call_statement()); run('COMMIT') },
-		0.5 => sub { run("PREPARE TRANSACTION $name") && run(one_of('COMMIT', 'ROLLBACK') . " PREPARED $name") });
-	# A failed PREPARE has ended it as well; one that was cancelled has not ended.
-	run("ROLLBACK PREPARED $name") if chance(0.001);
+		0.5 => \&prepare_transaction);
+	return;
+}
+
+# The same role must end it that prepared it. One that stays behind would keep everybody waiting.
+sub prepare_transaction {
+	my $name = quote("fuzz $number");
+	run('RESET ROLE');
+	run("PREPARE TRANSACTION $name") or return run('ROLLBACK');
+	run(one_of('COMMIT', 'ROLLBACK') . " PREPARED $name") and return;
+	for (1 .. 10) { run("ROLLBACK PREPARED $name") and last; }
 	return;
 }
 

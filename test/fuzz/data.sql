@@ -13,6 +13,10 @@ SELECT format('CREATE ROLE %I LOGIN', role)
 	WHERE to_regrole(role) IS NULL \gexec
 GRANT companion, stranger TO fuzzer;
 
+-- what RESET goes back to: nothing may take long
+SELECT format('ALTER DATABASE %I SET %s = %L', current_database(), name, value)
+	FROM (VALUES ('statement_timeout', '2s'), ('lock_timeout', '500ms'), ('client_min_messages', 'error')) v (name, value) \gexec
+
 CREATE EXTENSION chatrel;
 GRANT USAGE ON SCHEMA chatrel TO fuzzer, companion, stranger, backend;
 GRANT SET ON PARAMETER chatrel.user_id TO backend;
