@@ -31,8 +31,8 @@ my $rounds = $ENV{CHATREL_FAULT_ROUNDS} // 50;
 my $seed = $ENV{SEED} || 1 + int rand 1_000_000;
 my $only = $ENV{CHATREL_FAULT_KINDS} // '.';
 # So many transactions are acknowledged before the fault, and again after it.
-my $BEFORE = 150;
-my $AFTER = 150;
+my $BEFORE = 300;
+my $AFTER = 300;
 my $start = time;
 
 srand $seed;
