@@ -91,6 +91,8 @@ sub set_up_world
 	foreach my $database (qw(other1 other2)) { $node->safe_psql('postgres', "CREATE DATABASE $database"); install($world, $database) }
 	install($world, 'postgres');
 	$node->safe_psql('postgres', q{
+		CREATE TABLE skew (a int);
+		GRANT SELECT, INSERT ON skew TO app;
 		GRANT USAGE ON SCHEMA chatrel TO app;
 		GRANT SET ON PARAMETER chatrel.user_id TO app;
 		GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA chatrel TO app});
