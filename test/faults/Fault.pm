@@ -64,7 +64,7 @@ sub pids
 	return @{ admin($world)->selectcol_arrayref("SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND $condition ORDER BY pid") };
 }
 
-my $CLIENTS = q{backend_type = 'client backend' AND application_name ~ '^(person.|hasty|pusher|caller|leaver|gateway|looks|waits|listens)$'};
+my $CLIENTS = q{backend_type = 'client backend' AND application_name ~ '^(person.|hasty|pusher|caller|leaver|refused|quicker|gateway|looks|waits|listens)$'};
 my $WORKER = q{backend_type = 'chatrel relay'};
 my $OTHERS = q{backend_type NOT IN ('client backend', 'chatrel relay', 'autovacuum worker')};
 

@@ -1,7 +1,8 @@
 # The clients of a round, each in a process of its own: people, who do what there
 # is to be done; one who is in a hurry; one who sends for a user that another
-# process makes leave and join; one who calls every function, in vain; and those
-# who only read: three that follow with sync, and a gateway.
+# process makes leave and join; one whose commits are refused; one who calls every
+# function, in vain; and those who only read: three that follow with sync, and a
+# gateway.
 package Load;
 
 use strict;
@@ -35,7 +36,8 @@ sub start_writers
 	$world->{writing} = [
 		(map { client($world, "person$_", \&person) } 1 .. $PEOPLE),
 		client($world, 'hasty', \&hasty, hasty => 1),
-		client($world, 'pusher', \&pusher), client($world, 'leaver', \&leaver), client($world, 'caller', \&caller_in_vain)
+		client($world, 'pusher', \&pusher), client($world, 'leaver', \&leaver), client($world, 'caller', \&caller_in_vain),
+		client($world, 'refused', \&refused)
 	];
 	return;
 }
@@ -217,6 +219,33 @@ sub messages_of_user
 		return defined $count;
 	}) or die 'the server does not come back';
 	return $count;
+}
+
+# Is refused at the last moment of the commit, when there is room in the queue
+# already: what it has read has been changed since, by who has read the same.
+sub refused
+{
+	my ($client) = @_;
+	my $world = $client->{world};
+	my $other = Client->new($world, 'quicker', seed => int rand 2**31);
+	my $skew = sub {
+		my ($who, $dbh) = @_;
+
+		value($dbh, 'SELECT count(*) FROM skew');
+		$dbh->do('INSERT INTO skew VALUES (1)');
+		$who->send_message($dbh, one_of(@{ $world->{groups} }), $world->{hasty});
+	};
+
+	until ($client->is_over)
+	{
+		$client->attempt(sub {
+			$skew->($client, $_[0]);
+			# No deadlock that the server does not see
+			$other->attempt(sub { $_[0]->do(q{SET LOCAL lock_timeout = '1s'}); $skew->($other, $_[0]) }, isolation => 'SERIALIZABLE');
+		}, isolation => 'SERIALIZABLE');
+		sleep 0.02 * rand;
+	}
+	return;
 }
 
 # Calls of every function; what is made by them is rolled back.

@@ -31,8 +31,8 @@ my $rounds = $ENV{CHATREL_FAULT_ROUNDS} // 50;
 my $seed = $ENV{SEED} || 1 + int rand 1_000_000;
 my $only = $ENV{CHATREL_FAULT_KINDS} // '.';
 # So many transactions are acknowledged before the fault, and again after it.
-my $BEFORE = 150;
-my $AFTER = 150;
+my $BEFORE = 300;
+my $AFTER = 300;
 my $start = time;
 
 srand $seed;
@@ -91,6 +91,8 @@ sub set_up_world
 	foreach my $database (qw(other1 other2)) { $node->safe_psql('postgres', "CREATE DATABASE $database"); install($world, $database) }
 	install($world, 'postgres');
 	$node->safe_psql('postgres', q{
+		CREATE TABLE skew (a int);
+		GRANT SELECT, INSERT ON skew TO app;
 		GRANT USAGE ON SCHEMA chatrel TO app;
 		GRANT SET ON PARAMETER chatrel.user_id TO app;
 		GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA chatrel TO app});
