@@ -175,7 +175,13 @@ sub pusher
 
 	until ($client->is_over)
 	{
-		$client->attempt(sub { $client->send_message($_[0], $world->{groups}[0], $world->{leaver}) }, single => 1, allow => qr/42501/);
+		my $single = rand() < 0.7;
+
+		# Who leaves has to wait for a transaction that has sent
+		$client->attempt(sub {
+			$client->send_message($_[0], $world->{groups}[0], $world->{leaver});
+			sleep 0.05 * rand unless $single;
+		}, single => $single, allow => qr/42501/);
 		sleep 0.005 * rand;
 	}
 	return;
