@@ -26,6 +26,8 @@ OBJS = \
 	src/identity.o \
 	src/json.o \
 	src/link.o \
+	src/link_mirror.o \
+	src/link_table.o \
 	src/messages.o \
 	src/nested.o \
 	src/nested_document.o \

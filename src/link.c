@@ -3,32 +3,24 @@
  *	  Users that are mirrored from the application's own table.
  *
  * link_users() copies the rows that are there and puts triggers on the table
- * that keep chatrel.users in step: an inserted row is a new user, an update of
- * the name renames it, a deleted row deletes the user as delete_user() does.
- * The link is those triggers: dropping them ends it.
+ * that keep chatrel.users in step (link_mirror.c).  The link is those triggers:
+ * dropping them ends it.
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/relation.h"
 #include "catalog/namespace.h"
-#include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
-#include "commands/trigger.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
-#include "utils/rel.h"
 
 #include "check.h"
 #include "compat.h"
-#include "guc.h"
 #include "identity.h"
 #include "link.h"
-#include "plans.h"
 
 static SqlPlan linked_table = {
 	"SELECT t.tgrelid::pg_catalog.regclass::pg_catalog.text"
@@ -41,16 +33,7 @@ static SqlPlan linked_table = {
 	SPI_OK_SELECT, 0
 };
 
-/* Nothing happens where the id is another user's. */
-static SqlPlan user_mirror = {
-	"INSERT INTO chatrel.users AS u (id, username) VALUES ($1, $2)"
-	" ON CONFLICT (id) DO UPDATE SET username = EXCLUDED.username, deleted_at = NULL,"
-	" role_name = CASE WHEN u.deleted_at IS NULL THEN u.role_name END"
-	" WHERE u.deleted_at IS NOT NULL OR u.username" EQ "EXCLUDED.username",
-	SPI_OK_INSERT, 2, {INT8OID, TEXTOID}
-};
-
-/* The same for many, and for whom nothing happened. */
+/* As the trigger mirrors one, for many; and for whom nothing happened. */
 static SqlPlan users_mirror = {
 	"INSERT INTO chatrel.users AS u (id, username)"
 	" SELECT * FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) r (id, username)"
@@ -68,17 +51,6 @@ static SqlPlan user_conflict = {
 	SPI_OK_SELECT, 2, {INT8ARRAYOID, TEXTARRAYOID}
 };
 
-static SqlPlan user_rename = {
-	"UPDATE chatrel.users SET username = $2"
-	" WHERE id" EQ "$1 AND deleted_at IS NULL",
-	SPI_OK_UPDATE, 2, {INT8OID, TEXTOID}
-};
-
-static SqlPlan users_alive = {
-	"SELECT id FROM chatrel.users WHERE deleted_at IS NULL ORDER BY id",
-	SPI_OK_SELECT, 0
-};
-
 static SqlPlan users_alive_count = {
 	"SELECT pg_catalog.count(*) FROM chatrel.users WHERE deleted_at IS NULL",
 	SPI_OK_SELECT, 0
@@ -88,14 +60,6 @@ static SqlPlan users_alive_count = {
 #define COPY_ROWS	1000
 
 PG_FUNCTION_INFO_V1(chatrel_link_users);
-PG_FUNCTION_INFO_V1(chatrel_mirror_user);
-
-/* The columns of the application's table that make a user. */
-typedef struct LinkColumns
-{
-	int			id;				/* attribute numbers */
-	int			username;
-} LinkColumns;
 
 /* For functions that chatrel's own users are for. */
 void
@@ -107,284 +71,6 @@ check_not_linked(void)
 				 errmsg("the users are mirrored from table %s", plan_cstring(0, 1)),
 				 errhint("Change that table, and chatrel.users follows.")));
 }
-
-/* ---------- the application's table ---------- */
-
-static char *
-qualified_name(Relation rel)
-{
-	return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-									  RelationGetRelationName(rel));
-}
-
-static int
-find_column(TupleDesc tupdesc, const char *table, const char *column)
-{
-	int			attnum = SPI_fnumber(tupdesc, column);
-
-	if (attnum <= 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("column \"%s\" of table \"%s\" does not exist", column, table),
-				 errhint("Name the columns as arguments of chatrel.link_users().")));
-	return attnum;
-}
-
-static void
-find_columns(LinkColumns *columns, Relation rel, const char *id_column,
-			 const char *username_column)
-{
-	TupleDesc	tupdesc = RelationGetDescr(rel);
-	const char *table = RelationGetRelationName(rel);
-	Oid			id_type;
-	Oid			username_type;
-	char		category;
-	bool		preferred;
-
-	columns->id = find_column(tupdesc, table, id_column);
-	id_type = getBaseType(SPI_gettypeid(tupdesc, columns->id));
-	if (id_type != INT2OID && id_type != INT4OID &&
-		id_type != INT8OID)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\" of table \"%s\" is of type %s, but a user id is an integer",
-						id_column, table, format_type_be(SPI_gettypeid(tupdesc, columns->id))),
-				 errhint("Add a column \"bigint GENERATED ALWAYS AS IDENTITY\" with a unique index, and link by that one.")));
-
-	columns->username = find_column(tupdesc, table, username_column);
-	username_type = getBaseType(SPI_gettypeid(tupdesc, columns->username));
-	get_type_category_preferred(username_type, &category, &preferred);
-	if (category != TYPCATEGORY_STRING)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\" of table \"%s\" is of type %s, but a username is a text",
-						username_column, table, format_type_be(username_type))));
-}
-
-/* An id as the output function of its integer type writes it. */
-static int64
-check_user_id(const char *id, Relation rel, int attnum)
-{
-	if (id == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_NOT_NULL_VIOLATION),
-				 errmsg("the id of a chatrel user must not be null"),
-				 errtablecol(rel, attnum)));
-	return pg_strtoint64(id);
-}
-
-static const char *
-check_username(const char *username, Relation rel, int attnum)
-{
-	if (username == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_NOT_NULL_VIOLATION),
-				 errmsg("the name of a chatrel user must not be null"),
-				 errtablecol(rel, attnum)));
-	check_text(username, strlen(username), "username", guc_max_name_length,
-			   "chatrel.max_name_length");
-	return username;
-}
-
-static int64
-tuple_user_id(HeapTuple tuple, Relation rel, const LinkColumns *columns)
-{
-	return check_user_id(SPI_getvalue(tuple, RelationGetDescr(rel), columns->id),
-						 rel, columns->id);
-}
-
-static const char *
-tuple_username(HeapTuple tuple, Relation rel, const LinkColumns *columns)
-{
-	return check_username(SPI_getvalue(tuple, RelationGetDescr(rel), columns->username),
-						  rel, columns->username);
-}
-
-/* ---------- reading it ---------- */
-
-/*
- * The table is read with the rights of its own owner: to plan a query may run
- * code that the owner has put in an index, and that must not get ours.  It must
- * be read whole: policies that keep rows even from the owner are an error.
- */
-typedef struct ReaderScope
-{
-	OwnerScope	owner;
-	int			nest_level;
-} ReaderScope;
-
-static void
-reader_begin(ReaderScope *scope, Relation rel)
-{
-	owner_begin_as(&scope->owner, rel->rd_rel->relowner);
-	restrict_operation();
-	scope->nest_level = NewGUCNestLevel();
-	(void) set_config_option("row_security", "off", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-}
-
-static void
-reader_end(const ReaderScope *scope)
-{
-	AtEOXact_GUC(true, scope->nest_level);
-	owner_end(&scope->owner);
-}
-
-/* ---------- the trigger ---------- */
-
-static void
-error_other_name(int64 user_id)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_UNIQUE_VIOLATION),
-			 errmsg("user %lld already exists under another name", (long long) user_id)));
-}
-
-static void
-mirror_insert(int64 user_id, const char *username)
-{
-	Datum		values[] = {Int64GetDatum(user_id), CStringGetTextDatum(username)};
-
-	if (plan_run(&user_mirror, PLAN_WRITE, values, NULL) == 0)
-		error_other_name(user_id);
-}
-
-static void
-mirror_update(TriggerData *trigdata, const LinkColumns *columns)
-{
-	Relation	rel = trigdata->tg_relation;
-	int64		old_id = tuple_user_id(trigdata->tg_trigtuple, rel, columns);
-	int64		new_id = tuple_user_id(trigdata->tg_newtuple, rel, columns);
-	char	   *old_name = SPI_getvalue(trigdata->tg_trigtuple, RelationGetDescr(rel), columns->username);
-	const char *new_name = tuple_username(trigdata->tg_newtuple, rel, columns);
-
-	if (old_id != new_id)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot change the id of user %lld to %lld",
-						(long long) old_id, (long long) new_id),
-				 errdetail("Messages and memberships refer to it."),
-				 errhint("Delete the row and insert another.")));
-	if (old_name == NULL || strcmp(old_name, new_name) != 0)
-	{
-		Datum		values[] = {Int64GetDatum(new_id), CStringGetTextDatum(new_name)};
-
-		if (plan_run(&user_rename, PLAN_WRITE, values, NULL) == 0)
-			mirror_insert(new_id, new_name);
-	}
-}
-
-static void
-mirror_truncate(void)
-{
-	uint64		nusers = plan_run(&users_alive, PLAN_WRITE, NULL, NULL);
-	int64	   *users = palloc_array(int64, Max(nusers, 1));
-
-	for (uint64 i = 0; i < nusers; i++)
-		users[i] = plan_int64(i, 1);
-	for (uint64 i = 0; i < nusers; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		remove_user(users[i]);
-	}
-	pfree(users);
-}
-
-/*
- * The name that a row, which was deleted from a partition, has in the table all
- * the same; null if it is gone.  An update that moves a row to another partition
- * deletes it there and inserts it here.
- */
-static char *
-name_after_move(Relation rel, const char *id_column, const char *username_column,
-				int64 user_id)
-{
-	MemoryContext context = CurrentMemoryContext;
-	Datum		values[] = {Int64GetDatum(user_id)};
-	Oid			types[] = {INT8OID};
-	ReaderScope scope;
-	Relation	table;
-	char	   *name = NULL;
-
-	if (!rel->rd_rel->relispartition)
-		return NULL;
-	table = relation_open(llast_oid(get_partition_ancestors(RelationGetRelid(rel))),
-						  AccessShareLock);
-	reader_begin(&scope, table);
-	if (SPI_execute_with_args(psprintf("SELECT %s FROM %s WHERE %s" EQ "$1",
-									   quote_identifier(username_column),
-									   qualified_name(table), quote_identifier(id_column)),
-							  1, types, values, NULL, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read table \"%s\"", RelationGetRelationName(table));
-	if (SPI_processed > 0)
-	{
-		name = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-		name = MemoryContextStrdup(context, name != NULL ? name : "");
-	}
-	reader_end(&scope);
-	relation_close(table, NoLock);
-	return name;
-}
-
-static void
-mirror_delete(Relation rel, const char *id_column, const char *username_column,
-			  int64 user_id)
-{
-	char	   *name = name_after_move(rel, id_column, username_column, user_id);
-
-	if (name != NULL)
-	{
-		Datum		values[] = {Int64GetDatum(user_id), CStringGetTextDatum(name)};
-
-		plan_run(&user_rename, PLAN_WRITE, values, NULL);
-	}
-	else
-		(void) remove_user(user_id);
-}
-
-static void
-mirror_row(TriggerData *trigdata)
-{
-	Relation	rel = trigdata->tg_relation;
-	HeapTuple	tuple = trigdata->tg_trigtuple;
-	LinkColumns columns;
-
-	find_columns(&columns, rel, trigdata->tg_trigger->tgargs[0],
-				 trigdata->tg_trigger->tgargs[1]);
-	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
-		mirror_insert(tuple_user_id(tuple, rel, &columns),
-					  tuple_username(tuple, rel, &columns));
-	else if (TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
-		mirror_delete(rel, trigdata->tg_trigger->tgargs[0],
-					  trigdata->tg_trigger->tgargs[1],
-					  tuple_user_id(tuple, rel, &columns));
-	else
-		mirror_update(trigdata, &columns);
-}
-
-Datum
-chatrel_mirror_user(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigdata = (TriggerData *) fcinfo->context;
-	OwnerScope	scope;
-
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigdata->tg_event) ||
-		trigdata->tg_trigger->tgnargs != 2)
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("chatrel.mirror_user() is for the triggers that chatrel.link_users() makes")));
-
-	owner_begin(&scope, fcinfo);
-	if (TRIGGER_FIRED_BY_TRUNCATE(trigdata->tg_event))
-		mirror_truncate();
-	else
-		mirror_row(trigdata);
-	owner_end(&scope);
-
-	return PointerGetDatum(NULL);
-}
-
-/* ---------- linking ---------- */
 
 static void
 check_table(Relation rel)
@@ -415,8 +101,8 @@ row_arrays(Relation rel, SPITupleTable *rows, uint64 nrows, const LinkColumns *c
 		char	   *id = SPI_getvalue(rows->vals[i], rows->tupdesc, 1);
 		char	   *username = SPI_getvalue(rows->vals[i], rows->tupdesc, 2);
 
-		ids[i] = Int64GetDatum(check_user_id(id, rel, columns->id));
-		names[i] = CStringGetTextDatum(check_username(username, rel, columns->username));
+		ids[i] = Int64GetDatum(link_user_id(id, rel, columns->id));
+		names[i] = CStringGetTextDatum(link_username(username, rel, columns->username));
 	}
 	arrays[0] = PointerGetDatum(construct_array(ids, nrows, INT8OID, 8,
 												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
@@ -446,7 +132,7 @@ copy_users(FunctionCallInfo fcinfo, Relation rel, const char *query,
 	Portal		portal;
 	uint64		total = 0;
 
-	reader_begin(&scope, rel);
+	link_reader_begin(&scope, rel);
 	portal = SPI_cursor_open_with_args(NULL, query, 0, NULL, NULL, NULL, true, 0);
 	for (;;)
 	{
@@ -461,7 +147,7 @@ copy_users(FunctionCallInfo fcinfo, Relation rel, const char *query,
 		SPI_freetuptable(SPI_tuptable);
 	}
 	SPI_cursor_close(portal);
-	reader_end(&scope);
+	link_reader_end(&scope);
 	return total;
 }
 
@@ -544,8 +230,8 @@ chatrel_link_users(PG_FUNCTION_ARGS)
 
 	rel = open_table(PG_GETARG_OID(0));
 	check_table(rel);
-	find_columns(&columns, rel, id_column, username_column);
-	table = qualified_name(rel);
+	link_columns(&columns, rel, id_column, username_column);
+	table = link_table_name(rel);
 
 	owner_begin(&scope, fcinfo);
 	check_not_linked();
