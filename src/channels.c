@@ -130,6 +130,7 @@ static SqlPlan channels_heard = {
 static struct
 {
 	bool		known;
+	bool		invalidated;	/* while it was asked for */
 	bool		exists;
 	pg_uuid_t	channel;
 	Oid			relid;
@@ -282,7 +283,10 @@ static void
 all_channel_invalidate(Datum arg, Oid relid)
 {
 	if (relid == InvalidOid || relid == all.relid)
+	{
 		all.known = false;
+		all.invalidated = true;
+	}
 }
 
 void
@@ -306,17 +310,18 @@ all_channel(pg_uuid_t *channel)
 		bool		exists;
 
 		/*
-		 * An invalidation that comes while it is asked for only makes the next
-		 * one ask again: what is seen here is as new as its snapshot.  Not once
-		 * more until none comes, which may be never.
+		 * Known only when it was found out, not if that fails.  An invalidation
+		 * that comes meanwhile makes the next one ask again: what is seen here is
+		 * as new as its snapshot.
 		 */
 		all.relid = get_relname_relid("all_channel",
 									  get_namespace_oid("chatrel", false));
-		all.known = true;
+		all.invalidated = false;
 		exists = plan_run(&all_channel_get, PLAN_LATEST, NULL, NULL) > 0;
 		if (exists)
 			all.channel = plan_uuid(0, 1);
 		all.exists = exists;
+		all.known = !all.invalidated;
 	}
 	if (all.exists)
 		*channel = all.channel;
