@@ -2,11 +2,12 @@
 #
 # Reads a server's log while others write to it, and says of every error whose it is.
 #
-#   perl judge.pl LOGS PROJECT FINDINGS
+#   perl judge.pl LOGS PROJECT FINDINGS OTHERS
 #
 # LOGS is the folder of the server's JSON log, whose files are removed as they are read; there is
-# no end until somebody makes a file LOGS/stop. Each finding is appended to FINDINGS as it is seen.
-# Then follow lines of "database, class, SQLSTATE, number", with tabs.
+# no end until somebody makes a file LOGS/stop. A few findings of each kind are written to FINDINGS
+# as they are seen, and internal errors of PostgreSQL's own to OTHERS. At the end it prints lines of
+# "database, class, SQLSTATE, number", with tabs.
 #
 # Classes of what is in the log
 #   crash     PANIC, or a process that was terminated by a signal
@@ -31,14 +32,13 @@ my %ANYWHERE = (
 	'40P01' => 'deadlock', '57P01' => 'terminated', '57P02' => 'after a crash', '57P03' => 'starting',
 	'25P02' => 'the transaction has failed before', '26000' => 'EXECUTE of what is not prepared', '42P05' => 'PREPARE of what is');
 
-my ($logs, $project, $findings_file) = @ARGV;
-die "usage: judge.pl LOGS PROJECT FINDINGS\n" unless @ARGV == 3;
+my ($logs, $project, @reports) = @ARGV;
+die "usage: judge.pl LOGS PROJECT FINDINGS OTHERS\n" unless @ARGV == 4;
 # The README speaks of what is to be called; whoever may call a trigger's function by itself gets 39P01.
 my %listed    = (read_sqlstates("$project/README.md"), '39P01' => 1);
 my %functions = read_c_functions("$project/src");
 my %count;    # by database, class and SQLSTATE
-open my $findings, '>>', $findings_file or die "$findings_file: $!\n";
-$findings->autoflush(1);
+my ($findings, $others) = map { open my $out, '>', $_ or die "$_: $!\n"; $out->autoflush(1); $out } @reports;
 
 # The first column of the README's tables of errors.
 sub read_sqlstates {
@@ -82,8 +82,14 @@ sub class_of {
 	return '' if $entry->{error_severity} !~ /^(?:ERROR|FATAL)$/;
 	my $ours = is_of_chatrel($entry);
 	return 'internal' if $state =~ /^XX/ && ($ours || ($entry->{dbname} // '') =~ /^calls/);
-	return 'core' if !$ours || ($ANYWHERE{$state} && !$functions{"$entry->{file_name}:$entry->{func_name}"});
+	return 'core' if !$ours || (happens_anywhere($entry) && !$functions{"$entry->{file_name}:$entry->{func_name}"});
 	return $listed{$state} ? 'expected' : 'unlisted';
+}
+
+# Also when the transactions of SERIALIZABLE have locked more than there is memory for.
+sub happens_anywhere {
+	my ($entry) = @_;
+	return $ANYWHERE{ $entry->{state_code} } || ($entry->{state_code} eq '53200' && $entry->{file_name} eq 'predicate.c');
 }
 
 sub judge {
@@ -110,9 +116,12 @@ my %noted;
 sub note {
 	my ($class, $entry) = @_;
 	my $where = "$entry->{file_name}:$entry->{func_name}:$entry->{file_line_num}";
+	my $length = $class eq 'core' ? 300 : 3000;
 	return if $noted{"$class $where"}++ > 2;
-	print {$findings} join("\n", "== $class " . ($entry->{dbname} // '') . ' ' . ($entry->{state_code} // '') . " $where",
-		map({ defined $entry->{$_} ? "$_: " . substr($entry->{$_}, 0, 6000) : () } qw(user error_severity message detail context statement)), '', '');
+	print { $class eq 'core' ? $others : $findings }
+	  join("\n", "== $class " . ($entry->{dbname} // '') . ' ' . ($entry->{state_code} // '') . " $where",
+		map({ defined $entry->{$_} ? "$_: " . substr($entry->{$_}, 0, $length) : () }
+			qw(user error_severity message detail hint context statement)), '', '');
 	return;
 }
 
