@@ -89,10 +89,13 @@ SELECT is_empty(statement, 'not by ' || way) FROM (VALUES
 	('XML', $$ SELECT FROM query_to_xml('SELECT message FROM chatrel.groups_messages', true, true, '') x WHERE x::text LIKE '%secret%' $$),
 	('the inherited table', 'SELECT FROM ONLY chatrel.groups_messages WHERE group_id = 1'),
 	('ts_stat', $$ SELECT FROM ts_stat('SELECT to_tsvector(''simple'', message) FROM chatrel.groups_messages') WHERE word = 'secret' $$)) v (way, statement);
+-- an error before PostgreSQL 18, and null since
+CREATE FUNCTION tap_eve.last_value(regclass) RETURNS bigint LANGUAGE plpgsql AS $$
+	BEGIN RETURN pg_sequence_last_value($1); EXCEPTION WHEN insufficient_privilege THEN RETURN NULL; END $$;
+SELECT is(tap_eve.last_value('chatrel.groups_messages_id_seq'), NULL, 'pg_sequence_last_value() tells nothing');
 SELECT throws_ok(statement, sqlstate, NULL, 'refused: ' || statement) FROM (VALUES
 	('SELECT last_value FROM chatrel.groups_messages_id_seq', '42501'),
 	($$ SELECT currval('chatrel.groups_messages_id_seq') $$, '42501'),
-	($$ SELECT pg_sequence_last_value('chatrel.groups_messages_id_seq') $$, '42501'),
 	('TABLE pg_statistic', '42501'),
 	('SELECT * FROM chatrel.groups_messages FOR SHARE', '42501'),
 	('SELECT * FROM chatrel.groups FOR KEY SHARE', '42501'),
