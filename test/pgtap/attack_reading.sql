@@ -107,6 +107,10 @@ SELECT throws_ok(statement, sqlstate, NULL, 'refused: ' || statement) FROM (VALU
 	($$ SET LOCAL row_security = off; SELECT count(*) FROM chatrel.stickers $$, '42501')) v (statement, sqlstate);
 SET LOCAL row_security = on;
 SELECT is_empty($$ SELECT FROM pg_sequences WHERE schemaname = 'chatrel' AND last_value IS NOT NULL $$, 'the sequences say nothing');
+-- refused before 18, and null since
+CREATE FUNCTION pg_temp.last_value_of(sequence regclass) RETURNS bigint LANGUAGE plpgsql AS $$
+	BEGIN RETURN pg_sequence_last_value(sequence); EXCEPTION WHEN insufficient_privilege THEN RETURN NULL; END $$;
+SELECT is(pg_temp.last_value_of('chatrel.groups_messages_id_seq'), NULL, 'nor when asked by function');
 SELECT is_empty($$ SELECT FROM pg_prepared_statements WHERE statement ~ '(FROM|INTO) chatrel' UNION ALL SELECT FROM pg_cursors WHERE statement ~ '(FROM|INTO) chatrel' $$, 'what chatrel has prepared is not seen');
 DECLARE mine CURSOR FOR SELECT message FROM chatrel.groups_messages;
 FETCH mine;
