@@ -41,7 +41,14 @@ OBJS = \
 	src/relay.o \
 	src/sync.o \
 	src/whiteboards.o
-DATA = $(patsubst $(here)%,%,$(wildcard $(here)sql/chatrel--*.sql))
+
+# The install script is put together of these, in this order: what each part creates, and after
+# all of that, from its line "-- privileges" on, what each grants (sql/parts/schema.sql says why).
+SQL_PARTS = schema users groups messages relationships delivery receive whiteboards
+sql_parts = $(SQL_PARTS:%=$(here)sql/parts/%.sql)
+# Outside the source tree it is named in full, or make would take one that it finds in there.
+DATA_built = $(if $(filter-out ./,$(here)),$(CURDIR)/)sql/chatrel--$(EXTVERSION).sql
+
 SHLIB_EXPORTS = src/exports.txt
 PG_CPPFLAGS = -DCHATREL_VERSION='"$(EXTVERSION)"'
 
@@ -56,6 +63,14 @@ PROVE_TESTS = test/t/*.pl
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
+
+$(DATA_built): $(sql_parts) $(here)Makefile
+	mkdir -p sql
+	awk 'FNR == 1 { of_privileges = 0 } \
+		/^-- privileges$$/ { of_privileges = 1; next } \
+		of_privileges { privileges = privileges $$0 "\n"; next } \
+		{ print } \
+		END { printf "%s", privileges }' $(sql_parts) > $@
 
 # A build outside the source tree needs the folder; a change of a header, all objects.
 $(OBJS): $(wildcard $(here)src/*.h) | $(CURDIR)/src

@@ -72,7 +72,7 @@ SET chatrel.unknown = 1;
 -- what pg_dump keeps: every table and every sequence, all of it
 SELECT c.oid::regclass AS relation, extcondition[i] AS condition
 	FROM pg_extension, generate_subscripts(extconfig, 1) i JOIN pg_class c ON true
-	WHERE extname = 'chatrel' AND c.oid = extconfig[i] ORDER BY 1::text COLLATE "C";
+	WHERE extname = 'chatrel' AND c.oid = extconfig[i] ORDER BY c.oid::regclass::text COLLATE "C";
 SELECT c.oid::regclass AS "is lost" FROM pg_class c, pg_extension
 	WHERE relnamespace = 'chatrel'::regnamespace AND relkind IN ('r', 'S') AND extname = 'chatrel' AND NOT c.oid = ANY (extconfig);
 
