@@ -43,11 +43,12 @@ CREATE FUNCTION chatrel.relay_status(OUT database_id oid, OUT worker_pid integer
 		OUT oldest_waiting timestamptz, OUT fallbacks_off bigint,
 		OUT fallbacks_no_slot bigint, OUT fallbacks_no_worker bigint, OUT fallbacks_no_room bigint) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'chatrel_relay_status'
-	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER ROWS 8;
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 50 ROWS 8;
 COMMENT ON FUNCTION chatrel.relay_status() IS 'what the view chatrel.relay shows';
 
 CREATE VIEW chatrel.relay AS
-	SELECT d.datname AS database, s.*
+	SELECT d.datname AS database, s.database_id, s.worker_pid, s.queued, s.delivered, s.batches, s.bytes_waiting,
+		s.oldest_waiting, s.fallbacks_off, s.fallbacks_no_slot, s.fallbacks_no_worker, s.fallbacks_no_room
 	FROM chatrel.relay_status() s LEFT JOIN pg_catalog.pg_database d ON d.oid = s.database_id;
 COMMENT ON VIEW chatrel.relay IS 'the relay''s queues, one for each database that has used it; empty unless the library is preloaded';
 COMMENT ON COLUMN chatrel.relay.database IS 'name of the database; null when it was dropped';

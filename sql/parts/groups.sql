@@ -68,25 +68,25 @@ COMMENT ON TYPE chatrel.chat_group IS 'a group as functions return it';
 
 CREATE FUNCTION chatrel.create_group(name text, join_this_group boolean DEFAULT false, as_user bigint DEFAULT NULL) RETURNS chatrel.chat_group
 	AS 'MODULE_PATHNAME', 'chatrel_create_group'
-	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER;
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 5000;
 COMMENT ON FUNCTION chatrel.create_group(text, boolean, bigint) IS
 	'creates a group; the creator becomes a member only if join_this_group';
 
 CREATE FUNCTION chatrel.join_group(group_id bigint, as_user bigint DEFAULT NULL) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'chatrel_join_group'
-	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER;
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
 COMMENT ON FUNCTION chatrel.join_group(bigint, bigint) IS
 	'makes the user a member of the group; false if it was one';
 
 CREATE FUNCTION chatrel.leave_group(group_id bigint, as_user bigint DEFAULT NULL) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'chatrel_leave_group'
-	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER;
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
 COMMENT ON FUNCTION chatrel.leave_group(bigint, bigint) IS
 	'ends the user''s membership and replaces the group''s channel; false if it was no member';
 
 CREATE FUNCTION chatrel.get_group(group_id bigint, as_user bigint DEFAULT NULL) RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'chatrel_get_group'
-	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER;
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 10000;
 COMMENT ON FUNCTION chatrel.get_group(bigint, bigint) IS
 	'a group of the user''s: {"id", "name", "members": [{"id", "username"}]}';
 
@@ -94,7 +94,7 @@ CREATE FUNCTION chatrel.my_groups(as_user bigint DEFAULT NULL)
 	RETURNS TABLE (id bigint, name text, creator_id bigint, created_at timestamptz,
 		last_message_id bigint, last_message_datetime timestamptz, last_message_sender_id bigint, last_message text)
 	AS 'MODULE_PATHNAME', 'chatrel_my_groups'
-	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER;
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 10000 ROWS 50;
 COMMENT ON FUNCTION chatrel.my_groups(bigint) IS
 	'the groups of the user, each with its last message, the one written to last first';
 

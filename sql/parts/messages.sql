@@ -51,13 +51,13 @@ COMMENT ON TYPE chatrel.chat_message IS 'a message as functions return it';
 
 CREATE FUNCTION chatrel.send_group_message(group_id bigint, message text, datetime timestamptz DEFAULT NULL, as_user bigint DEFAULT NULL) RETURNS chatrel.chat_message
 	AS 'MODULE_PATHNAME', 'chatrel_send_group_message'
-	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER;
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
 COMMENT ON FUNCTION chatrel.send_group_message(bigint, text, timestamptz, bigint) IS
 	'sends a message to a group the user is a member of, and returns it; datetime defaults to the transaction''s time';
 
 CREATE FUNCTION chatrel.group_messages(group_id bigint, before_id bigint DEFAULT NULL, message_limit integer DEFAULT 50, as_user bigint DEFAULT NULL) RETURNS SETOF chatrel.chat_message
 	AS 'MODULE_PATHNAME', 'chatrel_group_messages'
-	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER ROWS 50;
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 2000 ROWS 50;
 COMMENT ON FUNCTION chatrel.group_messages(bigint, bigint, integer, bigint) IS
 	'messages of a group of the user''s, newest first; before_id is the last id of the page before';
 

@@ -91,80 +91,80 @@ COMMENT ON TYPE chatrel.follow_totals IS 'how many a user follows, and how many 
 
 CREATE FUNCTION chatrel.follow(user_id bigint, follow_type chatrel.follow_type DEFAULT 'posts', as_user bigint DEFAULT NULL) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'chatrel_follow'
-	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER;
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
 COMMENT ON FUNCTION chatrel.follow(bigint, chatrel.follow_type, bigint) IS
 	'follows a user, or changes how; false if there was nothing to change';
 
 CREATE FUNCTION chatrel.unfollow(user_id bigint, as_user bigint DEFAULT NULL) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'chatrel_unfollow'
-	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER;
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
 COMMENT ON FUNCTION chatrel.unfollow(bigint, bigint) IS
 	'no longer follows a user; false if it did not';
 
 CREATE FUNCTION chatrel.follow_many(user_ids bigint[], follow_type chatrel.follow_type DEFAULT 'posts', as_user bigint DEFAULT NULL) RETURNS bigint
 	AS 'MODULE_PATHNAME', 'chatrel_follow_many'
-	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER;
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 20000;
 COMMENT ON FUNCTION chatrel.follow_many(bigint[], chatrel.follow_type, bigint) IS
 	'follows each of the users, or changes how, all or none; returns how many were not followed before';
 
 CREATE FUNCTION chatrel.is_following(followed_id bigint, follower_id bigint DEFAULT NULL, as_user bigint DEFAULT NULL) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'chatrel_is_following'
-	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER;
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 200;
 COMMENT ON FUNCTION chatrel.is_following(bigint, bigint, bigint) IS
 	'does follower_id, by default the user, follow followed_id?';
 
 CREATE FUNCTION chatrel.following(user_id bigint DEFAULT NULL, follow_type chatrel.follow_type DEFAULT NULL, before bigint DEFAULT NULL, row_limit integer DEFAULT 50, as_user bigint DEFAULT NULL)
 	RETURNS TABLE (id bigint, username text, follow_type chatrel.follow_type, followed_at timestamptz, "position" bigint)
 	AS 'MODULE_PATHNAME', 'chatrel_following'
-	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER ROWS 50;
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 2000 ROWS 50;
 COMMENT ON FUNCTION chatrel.following(bigint, chatrel.follow_type, bigint, integer, bigint) IS
 	'whom a user follows, newest first; before is the last position of the page before';
 
 CREATE FUNCTION chatrel.followers(user_id bigint DEFAULT NULL, follow_type chatrel.follow_type DEFAULT NULL, before bigint DEFAULT NULL, row_limit integer DEFAULT 50, as_user bigint DEFAULT NULL)
 	RETURNS TABLE (id bigint, username text, follow_type chatrel.follow_type, followed_at timestamptz, "position" bigint)
 	AS 'MODULE_PATHNAME', 'chatrel_followers'
-	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER ROWS 50;
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 2000 ROWS 50;
 COMMENT ON FUNCTION chatrel.followers(bigint, chatrel.follow_type, bigint, integer, bigint) IS
 	'who follows a user, newest first; before is the last position of the page before';
 
 CREATE FUNCTION chatrel.friends(user_id bigint DEFAULT NULL, as_user bigint DEFAULT NULL)
 	RETURNS TABLE (id bigint, username text, follow_type chatrel.follow_type, followed_at timestamptz, "position" bigint)
 	AS 'MODULE_PATHNAME', 'chatrel_friends'
-	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER;
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 5000 ROWS 50;
 COMMENT ON FUNCTION chatrel.friends(bigint, bigint) IS
 	'those whom a user follows and who follow the user back, as they are followed, newest first';
 
 CREATE FUNCTION chatrel.mutual_followers(user_id bigint, as_user bigint DEFAULT NULL)
 	RETURNS TABLE (id bigint, username text, follow_type chatrel.follow_type, followed_at timestamptz, "position" bigint)
 	AS 'MODULE_PATHNAME', 'chatrel_mutual_followers'
-	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER;
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 5000 ROWS 50;
 COMMENT ON FUNCTION chatrel.mutual_followers(bigint, bigint) IS
 	'those who follow both the given user and oneself, as they follow the given user, newest first';
 
 CREATE FUNCTION chatrel.suggest_follows(row_limit integer DEFAULT 10, as_user bigint DEFAULT NULL)
 	RETURNS TABLE (id bigint, username text, followed_by_count bigint)
 	AS 'MODULE_PATHNAME', 'chatrel_suggest_follows'
-	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER ROWS 10;
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 50000 ROWS 10;
 COMMENT ON FUNCTION chatrel.suggest_follows(integer, bigint) IS
 	'users that those whom the user follows follow, by how many of them do; looks at the newest 200 follows of the user, and at the newest 200 of each of those';
 
 CREATE FUNCTION chatrel.relationship_to(user_ids bigint[], as_user bigint DEFAULT NULL)
 	RETURNS TABLE (user_id bigint, following boolean, followed_by boolean, follow_type chatrel.follow_type)
 	AS 'MODULE_PATHNAME', 'chatrel_relationship_to'
-	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER;
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 5000 ROWS 20;
 COMMENT ON FUNCTION chatrel.relationship_to(bigint[], bigint) IS
 	'a row for each id, in their order: does the user follow it, is the user followed by it, and how the user follows it';
 
 CREATE FUNCTION chatrel.follow_counts(user_id bigint DEFAULT NULL, as_user bigint DEFAULT NULL) RETURNS chatrel.follow_totals
 	AS 'MODULE_PATHNAME', 'chatrel_follow_counts'
-	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER;
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 1000;
 COMMENT ON FUNCTION chatrel.follow_counts(bigint, bigint) IS
 	'how many a user follows, and how many follow the user: exact, at a cost that does not depend on how many they are';
 
 CREATE FUNCTION chatrel.verify_follow_counts(repair boolean DEFAULT false)
 	RETURNS TABLE (user_id bigint, following bigint, followers bigint, true_following bigint, true_followers bigint)
 	AS 'MODULE_PATHNAME', 'chatrel_verify_follow_counts'
-	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER;
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 100000 ROWS 1;
 COMMENT ON FUNCTION chatrel.verify_follow_counts(boolean) IS
 	'administrative: the users whose counters are not what counting gives, and, if repair, puts them right while nobody may follow';
 

@@ -24,6 +24,19 @@
  */
 
 /*
+ * COST is measured, on a warm server with 64 users, each in the same 50 groups and
+ * following 35 others, and rounded to 1, 2 or 5 times a power of ten; a unit is
+ * taken for 15 ns.  That makes hundreds of a look-up, thousands of some statements,
+ * ten thousands of a document, and more where it is of all that a user has.
+ * current_user_id() takes 5 to 8 us where it looks for the role's user and 0.1 us
+ * where chatrel.user_id is set: the plans of policies must expect the first.  What
+ * delete_user(), link_users() and verify_follow_counts() take depends on how much
+ * there is: they have a round number.  Trigger functions keep the default, as no
+ * plan calls them.  ROWS is a page where there are pages, and about 50 groups or
+ * friends of a user.
+ */
+
+/*
  * Created here and not named in the control file: this fails where somebody
  * has made a schema of that name before, who would own it and what is in it.
  */

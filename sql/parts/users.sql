@@ -2,7 +2,7 @@
 
 CREATE FUNCTION chatrel.current_user_id() RETURNS bigint
 	AS 'MODULE_PATHNAME', 'chatrel_current_user_id'
-	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER;
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 500;
 COMMENT ON FUNCTION chatrel.current_user_id() IS
 	'the chatrel user that the session acts as: chatrel.user_id, else the user of the current role, else null';
 
@@ -37,25 +37,25 @@ SELECT pg_catalog.pg_extension_config_dump('chatrel.users_id_seq', '');
 
 CREATE FUNCTION chatrel.me(as_user bigint DEFAULT NULL) RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'chatrel_me'
-	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER;
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 500000;
 COMMENT ON FUNCTION chatrel.me(bigint) IS
 	'the user''s login document: {"id", "username", "friends": [User], "groups": [Group]}';
 
 CREATE FUNCTION chatrel.create_user(username text, role_name name DEFAULT NULL) RETURNS chatrel.users
 	AS 'MODULE_PATHNAME', 'chatrel_create_user'
-	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER;
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
 COMMENT ON FUNCTION chatrel.create_user(text, name) IS
 	'administrative: adds a user, and returns it; role_name is the database role that acts as it';
 
 CREATE FUNCTION chatrel.delete_user(user_id bigint) RETURNS void
 	AS 'MODULE_PATHNAME', 'chatrel_delete_user'
-	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER;
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 10000;
 COMMENT ON FUNCTION chatrel.delete_user(bigint) IS
 	'administrative: marks the user deleted and removes its memberships and relationships; its messages stay';
 
 CREATE FUNCTION chatrel.link_users(users_table regclass, id_column name DEFAULT 'id', username_column name DEFAULT 'username') RETURNS bigint
 	AS 'MODULE_PATHNAME', 'chatrel_link_users'
-	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER;
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 100000;
 COMMENT ON FUNCTION chatrel.link_users(regclass, name, name) IS
 	'administrative: mirrors the application''s users table into chatrel.users, now and by triggers from now on; returns how many users there are';
 

@@ -69,19 +69,19 @@ SELECT pg_catalog.pg_extension_config_dump('chatrel.stickers_id_seq', '');
 
 CREATE FUNCTION chatrel.create_whiteboard(group_id bigint, as_user bigint DEFAULT NULL) RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'chatrel_create_whiteboard'
-	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER;
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
 COMMENT ON FUNCTION chatrel.create_whiteboard(bigint, bigint) IS
 	'creates a whiteboard for a group the user is a member of, and returns it as get_whiteboard does';
 
 CREATE FUNCTION chatrel.get_whiteboard(whiteboard_id bigint, as_user bigint DEFAULT NULL) RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'chatrel_get_whiteboard'
-	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER;
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 2000;
 COMMENT ON FUNCTION chatrel.get_whiteboard(bigint, bigint) IS
 	'a whiteboard of the user''s groups: {"id", "group_id", "version", "created_at", "updated_at", "stickers": [{"id", "url", "title", "created_at", "updated_at"}]}';
 
 CREATE FUNCTION chatrel.change_whiteboard(whiteboard_id bigint, params jsonb, on_replace text DEFAULT 'raise', as_user bigint DEFAULT NULL) RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'chatrel_change_whiteboard'
-	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER;
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 20000;
 COMMENT ON FUNCTION chatrel.change_whiteboard(bigint, jsonb, text, bigint) IS
 	'makes the stickers of a whiteboard those of params, {"version", "stickers": [{"id", "url", "title"}]}, where version and id may be left out; on_replace says what becomes of stickers not named: raise, mark_as_invalid, nilify or delete; returns the whole whiteboard, or {"valid": false, "errors"} under mark_as_invalid';
 
