@@ -11,11 +11,19 @@ EXTENSION = chatrel
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(here)chatrel.control)
 
 MODULE_big = chatrel
-# The rooms, in the order in which they may use each other
+
+# The rooms of src/, in the order in which they may use each other (script/check-layers)
 ROOMS = core delivery groups messages receive relationships whiteboards users
 SOURCES = $(foreach room,$(ROOMS),$(sort $(wildcard $(here)src/$(room)/*.c))) $(here)src/chatrel.c
 OBJS = $(patsubst $(here)%.c,%.o,$(SOURCES))
-DATA = $(patsubst $(here)%,%,$(wildcard $(here)sql/chatrel--*.sql))
+
+# The install script is put together of these, in this order: what each part creates, and after
+# all of that, from its line "-- privileges" on, what each grants (sql/parts/schema.sql says why).
+SQL_PARTS = schema users groups messages relationships delivery receive whiteboards
+sql_parts = $(SQL_PARTS:%=$(here)sql/parts/%.sql)
+# Outside the source tree it is named in full, or make would take one that it finds in there.
+DATA_built = $(if $(filter-out ./,$(here)),$(CURDIR)/)sql/chatrel--$(EXTVERSION).sql
+
 SHLIB_EXPORTS = src/exports.txt
 PG_CPPFLAGS = -I$(here)src -DCHATREL_VERSION='"$(EXTVERSION)"'
 
@@ -30,6 +38,14 @@ PROVE_TESTS = test/t/*.pl
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
+
+$(DATA_built): $(sql_parts) $(here)Makefile
+	mkdir -p sql
+	awk 'FNR == 1 { of_privileges = 0 } \
+		/^-- privileges$$/ { of_privileges = 1; next } \
+		of_privileges { privileges = privileges $$0 "\n"; next } \
+		{ print } \
+		END { printf "%s", privileges }' $(sql_parts) > $@
 
 # A build outside the source tree needs the folders; a change of a header, all objects.
 FOLDERS = $(foreach room,$(ROOMS),src/$(room))

@@ -1,4 +1,4 @@
--- S3: following in an application that had only its users table.
+-- The scenario of following in an application that had only its users table.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION chatrel;

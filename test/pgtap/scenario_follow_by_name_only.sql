@@ -1,4 +1,4 @@
--- S4: following by name only, and lists in one query.
+-- The scenario of following by name only, and lists in one query.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION chatrel;

@@ -1,4 +1,4 @@
--- S2: the follow model, active and passive relationships over one table.
+-- The scenario of the follow model, active and passive relationships over one table.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION chatrel;

@@ -14,9 +14,9 @@ CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS chatrel;
 SELECT plan(37);
 
-SELECT (chatrel.create_user('s5_member')).id AS member \gset
+SELECT (chatrel.create_user('member')).id AS member \gset
 SELECT set_config('chatrel.user_id', :'member', true) \g /dev/null
-SELECT (chatrel.create_group('s5_room', true)).id AS room \gset
+SELECT (chatrel.create_group('room', true)).id AS room \gset
 
 -- a whiteboard without timestamps, and ids as the order of the stickers
 CREATE FUNCTION pg_temp.shape(document jsonb) RETURNS jsonb LANGUAGE sql AS $$
