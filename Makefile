@@ -48,7 +48,7 @@ $(DATA_built): $(sql_parts) $(here)Makefile
 		END { printf "%s", privileges }' $(sql_parts) > $@
 
 # A build outside the source tree needs the folders; a change of a header, all objects.
-FOLDERS = $(foreach room,$(ROOMS),src/$(room))
+FOLDERS = $(ROOMS:%=$(CURDIR)/src/%)
 $(OBJS): $(wildcard $(here)src/*/*.h) | $(FOLDERS)
 $(FOLDERS):
 	mkdir -p $@
