@@ -178,6 +178,10 @@ demand_same(const Cursor *a, const Cursor *b)
 {
 	demand(a->user_id == b->user_id && a->group_id == b->group_id && a->high == b->high,
 		   "the ids are the same");
+	demand(a->anchor.id == b->anchor.id && a->anchor.xid == b->anchor.xid, "the anchor is the same");
+	demand(a->origin.epoch.id == b->origin.epoch.id &&
+		   a->origin.epoch.started_at == b->origin.epoch.started_at &&
+		   a->origin.epoch.database == b->origin.epoch.database, "the epoch is the same");
 	demand(a->origin.system == b->origin.system && a->origin.timeline == b->origin.timeline &&
 		   a->origin.position == b->origin.position && a->origin.schema == b->origin.schema,
 		   "the origin is the same");
@@ -253,9 +257,14 @@ check_cursor(const uint8_t *data, size_t size)
 	cursor.origin.timeline = (TimeLineID) take(&data, &size);
 	cursor.origin.position = take(&data, &size);
 	cursor.origin.schema = (Oid) take(&data, &size);
+	cursor.origin.epoch.id = take(&data, &size) & PG_INT64_MAX;
+	cursor.origin.epoch.started_at = take(&data, &size) & PG_INT64_MAX;
+	cursor.origin.epoch.database = (Oid) take(&data, &size);
 	cursor.user_id = take(&data, &size) & PG_INT64_MAX;
 	cursor.group_id = take(&data, &size) & PG_INT64_MAX;
 	cursor.high = take(&data, &size) & PG_INT64_MAX;
+	cursor.anchor.id = take(&data, &size) & PG_INT64_MAX;
+	cursor.anchor.xid = take(&data, &size);
 	cursor.ranges = palloc((size / 24 + 1) * sizeof(CursorRange));
 	while (size >= 24)
 	{

@@ -115,7 +115,7 @@ SELECT throws_ok(statement, '42501', NULL, 'refused: ' || statement) FROM unnest
 	'INSERT INTO chatrel.whiteboards (group_id) VALUES (1)',
 	'UPDATE chatrel.stickers SET title = ''x''',
 	'MERGE INTO chatrel.groups g USING tap_hers.mine m ON g.id = m.id WHEN NOT MATCHED THEN INSERT (name, creator_id) VALUES (''x'', 2)',
-	'SELECT setval(''chatrel.groups_messages_id_seq'', 1)',
+	'SELECT setval(''chatrel.event_ids'', 1)',
 	'SELECT nextval(''chatrel.groups_id_seq'')',
 	'SELECT pg_reload_conf()',
 	'LOAD ''chatrel''',
