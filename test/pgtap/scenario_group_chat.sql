@@ -18,11 +18,11 @@ SELECT is((chatrel.create_user('cyd')).id, 3::bigint, 'cyd is user 3');
 -- nobody is logged in
 ---------------------------------------------------------------------------
 
-SELECT throws_ok($$ SELECT chatrel.me() $$, '28000', 'no chatrel user', 'without a login: no login document');
-SELECT throws_ok($$ SELECT chatrel.create_group('nobody''s') $$, '28000', 'no chatrel user', 'without a login: no group is created');
-SELECT throws_ok($$ SELECT chatrel.join_group(1) $$, '28000', 'no chatrel user', 'without a login: nothing is joined');
-SELECT throws_ok($$ SELECT chatrel.send_group_message(1, 'hello') $$, '28000', 'no chatrel user', 'without a login: nothing is sent');
-SELECT throws_ok($$ SELECT chatrel.get_group_with_chat_history(1) $$, '28000', 'no chatrel user', 'without a login: no history');
+SELECT throws_ok($$ SELECT chatrel.me() $$, '28000', 'current role has no chatrel user', 'without a login: no login document');
+SELECT throws_ok($$ SELECT chatrel.create_group('nobody''s') $$, '28000', 'current role has no chatrel user', 'without a login: no group is created');
+SELECT throws_ok($$ SELECT chatrel.join_group(1) $$, '28000', 'current role has no chatrel user', 'without a login: nothing is joined');
+SELECT throws_ok($$ SELECT chatrel.send_group_message(1, 'hello') $$, '28000', 'current role has no chatrel user', 'without a login: nothing is sent');
+SELECT throws_ok($$ SELECT chatrel.get_group_with_chat_history(1) $$, '28000', 'current role has no chatrel user', 'without a login: no history');
 
 ---------------------------------------------------------------------------
 -- login, of somebody new
