@@ -11,39 +11,21 @@ EXTENSION = chatrel
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(here)chatrel.control)
 
 MODULE_big = chatrel
-OBJS = \
-	src/channels.o \
-	src/chatrel.o \
-	src/check.o \
-	src/cursor.o \
-	src/cursor_seal.o \
-	src/cursor_text.o \
-	src/events.o \
-	src/follow_counters.o \
-	src/follow_lists.o \
-	src/groups.o \
-	src/guc.o \
-	src/identity.o \
-	src/json.o \
-	src/link.o \
-	src/link_mirror.o \
-	src/link_table.o \
-	src/messages.o \
-	src/nested.o \
-	src/nested_document.o \
-	src/nested_params.o \
-	src/nested_plans.o \
-	src/notify.o \
-	src/plans.o \
-	src/queue.o \
-	src/queue_slots.o \
-	src/relationships.o \
-	src/relay.o \
-	src/sync.o \
-	src/whiteboards.o
-DATA = $(patsubst $(here)%,%,$(wildcard $(here)sql/chatrel--*.sql))
+
+# The rooms of src/, in the order in which they may use each other (script/check-layers)
+ROOMS = core delivery groups messages receive relationships whiteboards users
+SOURCES = $(foreach room,$(ROOMS),$(sort $(wildcard $(here)src/$(room)/*.c))) $(here)src/chatrel.c
+OBJS = $(patsubst $(here)%.c,%.o,$(SOURCES))
+
+# The install script is put together of these, in this order: what each part creates, and after
+# all of that, from its line "-- privileges" on, what each grants (sql/parts/schema.sql says why).
+SQL_PARTS = schema users groups messages relationships delivery receive whiteboards
+sql_parts = $(SQL_PARTS:%=$(here)sql/parts/%.sql)
+# Outside the source tree it is named in full, or make would take one that it finds in there.
+DATA_built = $(if $(filter-out ./,$(here)),$(CURDIR)/)sql/chatrel--$(EXTVERSION).sql
+
 SHLIB_EXPORTS = src/exports.txt
-PG_CPPFLAGS = -DCHATREL_VERSION='"$(EXTVERSION)"'
+PG_CPPFLAGS = -I$(here)src -DCHATREL_VERSION='"$(EXTVERSION)"'
 
 REGRESS = install identity groups messages relationships errors limits security whiteboards link uninstall sync
 REGRESS_OPTS = --inputdir=$(srcdir)/test --outputdir=.
@@ -57,7 +39,16 @@ PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-# A build outside the source tree needs the folder; a change of a header, all objects.
-$(OBJS): $(wildcard $(here)src/*.h) | $(CURDIR)/src
-$(CURDIR)/src:
+$(DATA_built): $(sql_parts) $(here)Makefile
+	mkdir -p sql
+	awk 'FNR == 1 { of_privileges = 0 } \
+		/^-- privileges$$/ { of_privileges = 1; next } \
+		of_privileges { privileges = privileges $$0 "\n"; next } \
+		{ print } \
+		END { printf "%s", privileges }' $(sql_parts) > $@
+
+# A build outside the source tree needs the folders; a change of a header, all objects.
+FOLDERS = $(ROOMS:%=$(CURDIR)/src/%)
+$(OBJS): $(wildcard $(here)src/*/*.h) | $(FOLDERS)
+$(FOLDERS):
 	mkdir -p $@

@@ -1,24 +1,30 @@
 /*
  * chatrel.c
- *	  Loading of the library: parameters and transaction callbacks.
+ *	  Loading of the library: parameters, hooks and transaction callbacks.
  *
- * What chatrel does is in the files named after its domains: identity and link
- * (who is calling, and whose users they are), groups, messages, relationships
- * with follow_counters and follow_lists (the follow graph), whiteboards (which
- * stand on nested: a parent and its children as one document); events and
- * channels say what happened and who may hear it, notify and relay deliver it,
- * through the queue; sync catches up.  They stand on plans (SQL
- * through SPI), check (guards and errors), and guc (parameters).
+ * What chatrel does is in rooms by domain, each of which uses only those before
+ * it (script/check-layers sees to that):
+ *
+ *	  core/			SQL through SPI, guards, parameters, JSON, who is calling
+ *	  delivery/		what a transaction announces, and how it reaches listeners
+ *	  groups/		groups, and who is in them
+ *	  messages/		messages
+ *	  receive/		how a client receives: history, LISTEN, sync
+ *	  relationships/	the follow graph
+ *	  whiteboards/	a parent and its children as one document
+ *	  users/		the users there are, and the application's table of them
  */
 #include "postgres.h"
 
 #include "fmgr.h"
 
-#include "compat.h"
-#include "channels.h"
-#include "events.h"
-#include "guc.h"
-#include "relay.h"
+#include "core/compat.h"
+#include "core/guc.h"
+#include "core/plans.h"
+#include "delivery/channels.h"
+#include "delivery/events.h"
+#include "delivery/relay.h"
+#include "relationships/follow_counters.h"
 
 PG_MODULE_MAGIC_EXT(.name = "chatrel", .version = CHATREL_VERSION);
 
@@ -28,7 +34,9 @@ void
 _PG_init(void)
 {
 	guc_init();
-	events_init();
+	plans_init();
 	channels_init();
+	events_init();
+	follow_counters_init();
 	relay_init();
 }

@@ -1,6 +1,6 @@
 /*
  * cursor_text.c
- *	  A libFuzzer harness for src/cursor_text.c, outside of any server.
+ *	  A libFuzzer harness for src/receive/cursor_text.c, outside of any server.
  *
  * script/test-fuzz compiles both with -fsanitize=fuzzer,address,undefined.  The
  * bytes are taken twice: as a text that somebody passes for a cursor, and as
@@ -20,7 +20,7 @@
 
 #include "lib/stringinfo.h"
 
-#include "cursor.h"
+#include "receive/cursor_text.h"
 
 /* Not the server's own. */
 #undef vsnprintf

@@ -7,7 +7,7 @@
 
 #include "utils/builtins.h"
 
-#include "nested.h"
+#include "whiteboards/nested.h"
 
 PG_MODULE_MAGIC;
 

@@ -44,7 +44,7 @@ SELECT is((SELECT count(*) FROM calls), (SELECT count(*) FROM pg_proc
 
 SET LOCAL ROLE tap_nob;
 SELECT throws_ok('SELECT ' || format(call, 0), '42501', 'permission denied to act as user 0', 'as user 0, who is not nobody: ' || call) FROM calls;
-SELECT throws_ok('SELECT ' || format(call, 'NULL'), '28000', 'no chatrel user', 'who is nobody: ' || call) FROM calls;
+SELECT throws_ok('SELECT ' || format(call, 'NULL'), '28000', 'current role has no chatrel user', 'who is nobody: ' || call) FROM calls;
 SET LOCAL ROLE tap_eve;
 SELECT throws_ok('SELECT ' || format(call, 1), '42501', 'permission denied to act as user 1', 'as another: ' || call) FROM calls;
 SELECT throws_ok('SELECT chatrel.me(-1)', '42501', NULL, 'as a user below 0');

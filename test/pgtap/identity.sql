@@ -22,7 +22,7 @@ SELECT throws_ok($$ SELECT chatrel.create_user('x', 'tap_nobody') $$, '42704', N
 
 -- nobody
 SELECT is(chatrel.current_user_id(), NULL, 'nobody to begin with');
-SELECT throws_ok($$ SELECT chatrel.me() $$, '28000', 'no chatrel user', 'which is an error where somebody is needed');
+SELECT throws_ok($$ SELECT chatrel.me() $$, '28000', 'current role has no chatrel user', 'which is an error where somebody is needed');
 
 -- the parameter
 SET LOCAL chatrel.user_id = 2;

@@ -4,7 +4,7 @@ BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION chatrel;
 
-SELECT plan(74);
+SELECT plan(77);
 
 -- the schema holds these (and what other domains have; the regression test install lists all)
 SELECT has_schema('chatrel');
@@ -34,12 +34,12 @@ SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.groups') $$, ARRAY[
 	'creator_id bigint not null',
 	'created_at timestamp with time zone not null default now()'], 'columns of groups');
 SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.groups_members') $$, ARRAY[
-	'id bigint not null identity by default',
+	'id bigint not null identity always',
 	'group_id bigint not null',
 	'user_id bigint not null',
 	'joined_at timestamp with time zone not null default now()'], 'columns of groups_members');
 SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.groups_messages') $$, ARRAY[
-	'id bigint not null identity by default',
+	'id bigint not null identity always',
 	'datetime timestamp with time zone not null default now()',
 	'group_id bigint not null',
 	'sender_id bigint not null',
@@ -108,6 +108,9 @@ INSERT INTO chatrel.groups (name, creator_id) SELECT 'g', id FROM chatrel.users;
 SELECT throws_ok($$ INSERT INTO chatrel.groups_messages (group_id, sender_id, message) SELECT id, creator_id, '' FROM chatrel.groups $$,
 	'23514', NULL, 'no empty message');
 SELECT throws_ok($$ INSERT INTO chatrel.all_channel (only_row) VALUES (false) $$, '23514', NULL, 'one row of all_channel');
+-- ids whose order says something come from the sequence alone
+SELECT throws_ok(format('INSERT INTO chatrel.%I (id) VALUES (1)', name), '428C9', NULL, 'no id of one''s own in ' || name)
+	FROM unnest(ARRAY['groups_members', 'groups_messages', 'relationships']) AS name;
 
 -- policies
 SELECT policies_are('chatrel', 'users', ARRAY['users_read']);

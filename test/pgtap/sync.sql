@@ -61,7 +61,7 @@ SELECT is(jsonb_path_query_array(chatrel.sync(:'cursor', 1), '$.messages[*].mess
 SELECT is(chatrel.sync(as_user => 3) -> 'messages', '[]', 'who is in no group gets nothing');
 SELECT throws_ok($$ SELECT chatrel.sync(group_id => 1, as_user => 3) $$, 'P0002', 'group 1 does not exist', 'and does not see one');
 SELECT throws_ok($$ SELECT chatrel.sync(as_user => 4) $$, 'P0002', 'user 4 does not exist', 'nobody gets an error');
-SELECT throws_ok(format($$ SELECT chatrel.sync(%L, as_user => 2) $$, (SELECT cursor FROM client)), '22023', 'the cursor is of another user, or of other groups', 'a cursor is its user''s');
+SELECT throws_ok(format($$ SELECT chatrel.sync(%L, as_user => 2) $$, (SELECT cursor FROM client)), '22023', 'cursor belongs to another user or group', 'a cursor is its user''s');
 SELECT throws_ok($$ SELECT chatrel.sync('1.2.3') $$, '22023', 'invalid cursor', 'and not made up');
 
 -- wait

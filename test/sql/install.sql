@@ -24,7 +24,7 @@ SELECT oid::regclass FROM pg_class c
 SELECT proname AS function, pg_get_function_arguments(oid) AS arguments, pg_get_function_result(oid) AS result
 	FROM pg_proc WHERE pronamespace = 'chatrel'::regnamespace ORDER BY 1;
 SELECT proname AS function, provolatile AS volatile, proparallel AS parallel, proisstrict AS strict,
-	prosecdef AS definer, proleakproof AS leakproof, prorows AS rows, lanname AS language
+	prosecdef AS definer, proleakproof AS leakproof, procost AS cost, prorows AS rows, lanname AS language
 	FROM pg_proc JOIN pg_language l ON l.oid = prolang WHERE pronamespace = 'chatrel'::regnamespace ORDER BY 1;
 
 -- what PUBLIC may do: nothing in the schema, and nothing with it but to read and to call
@@ -72,7 +72,7 @@ SET chatrel.unknown = 1;
 -- what pg_dump keeps: every table and every sequence, all of it
 SELECT c.oid::regclass AS relation, extcondition[i] AS condition
 	FROM pg_extension, generate_subscripts(extconfig, 1) i JOIN pg_class c ON true
-	WHERE extname = 'chatrel' AND c.oid = extconfig[i] ORDER BY 1::text COLLATE "C";
+	WHERE extname = 'chatrel' AND c.oid = extconfig[i] ORDER BY c.oid::regclass::text COLLATE "C";
 SELECT c.oid::regclass AS "is lost" FROM pg_class c, pg_extension
 	WHERE relnamespace = 'chatrel'::regnamespace AND relkind IN ('r', 'S') AND extname = 'chatrel' AND NOT c.oid = ANY (extconfig);
 

@@ -101,8 +101,9 @@ foreach my $database (@databases)
 {
 	$source->command_ok([ 'pg_dump', '-Fc', '-f', "$dumps/$database.custom", '-d', $source->connstr($database) ],
 		"$database: pg_dump -Fc");
-	$source->command_ok([ 'pg_dump', '-f', "$dumps/$database.sql", '-d', $source->connstr($database) ],
-		"$database: pg_dump");
+	# INSERT must override what is GENERATED ALWAYS; COPY, as in the other format, does
+	$source->command_ok([ 'pg_dump', '--inserts', '-f', "$dumps/$database.sql", '-d', $source->connstr($database) ],
+		"$database: pg_dump --inserts");
 }
 $source->command_ok([ 'pg_dump', '-t', 'chatrel.*', '-f', "$dumps/rows.sql", '-d', $source->connstr('own') ], 'rows only: pg_dump -t');
 $source->stop;

@@ -101,7 +101,7 @@ sub pg_config
 }
 my $build = join ' ', pg_config('cc'), pg_config('cppflags'), pg_config('cflags'), pg_config('cflags_sl'),
   '-shared', '-I', pg_config('includedir-server'), '-I', 'src', '-o', $library,
-  'test/nested/test_nested.c', glob('src/nested*.c'), 'src/json.c', 'src/plans.c';
+  'test/nested/test_nested.c', glob('src/whiteboards/nested*.c'), 'src/core/json.c', 'src/core/plans.c';
 is(system($build), 0, 'the engine compiles without the rest of chatrel') or BAIL_OUT($build);
 
 $node->safe_psql('postgres', 'CREATE DATABASE nested');

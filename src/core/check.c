@@ -1,0 +1,100 @@
+/*
+ * check.c
+ *	  Guards for arguments.
+ */
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+
+#include "core/check.h"
+
+void
+check_not_null(FunctionCallInfo fcinfo, int argno, const char *name)
+{
+	if (PG_ARGISNULL(argno))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must not be null", name)));
+}
+
+bool
+require_bool(FunctionCallInfo fcinfo, int argno, const char *name)
+{
+	check_not_null(fcinfo, argno, name);
+	return PG_GETARG_BOOL(argno);
+}
+
+int64
+require_int64(FunctionCallInfo fcinfo, int argno, const char *name)
+{
+	check_not_null(fcinfo, argno, name);
+	return PG_GETARG_INT64(argno);
+}
+
+/* How many rows a page may have. */
+int
+require_limit(FunctionCallInfo fcinfo, int argno, const char *name)
+{
+	int			limit;
+
+	check_not_null(fcinfo, argno, name);
+	limit = PG_GETARG_INT32(argno);
+	if (limit < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be at least 1, not %d", name, limit)));
+	return limit;
+}
+
+/* A text that is not empty and has max_length characters at most. */
+void
+check_text(const char *data, int bytes, const char *name,
+		   int max_length, const char *parameter)
+{
+	int			length;
+
+	if (bytes == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must not be empty", name)));
+
+	/* Characters are counted only where there may be too many of them. */
+	if (bytes <= max_length)
+		return;
+	length = pg_mbstrlen_with_len(data, bytes);
+	if (length > max_length)
+		ereport(ERROR,
+				(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
+				 errmsg("%s is too long", name),
+				 errdetail("It has %d characters; %s is %d.",
+						   length, parameter, max_length)));
+}
+
+text *
+require_text(FunctionCallInfo fcinfo, int argno, const char *name,
+			 int max_length, const char *parameter)
+{
+	text	   *value;
+
+	check_not_null(fcinfo, argno, name);
+	value = PG_GETARG_TEXT_PP(argno);
+	check_text(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), name,
+			   max_length, parameter);
+	return value;
+}
+
+/* An array of ids, none of them null. */
+ArrayType *
+require_ids(FunctionCallInfo fcinfo, int argno, const char *name)
+{
+	ArrayType  *ids;
+
+	check_not_null(fcinfo, argno, name);
+	ids = PG_GETARG_ARRAYTYPE_P(argno);
+	if (array_contains_nulls(ids))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must not contain nulls", name)));
+	return ids;
+}

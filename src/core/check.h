@@ -1,0 +1,22 @@
+/*
+ * check.h
+ *	  Guards for arguments.  A null, an empty or an impossible one is 22023, a
+ *	  text that is too long 22001.
+ */
+#ifndef CHATREL_CHECK_H
+#define CHATREL_CHECK_H
+
+#include "fmgr.h"
+#include "utils/array.h"
+
+extern void check_not_null(FunctionCallInfo fcinfo, int argno, const char *name);
+extern bool require_bool(FunctionCallInfo fcinfo, int argno, const char *name);
+extern int64 require_int64(FunctionCallInfo fcinfo, int argno, const char *name);
+extern int	require_limit(FunctionCallInfo fcinfo, int argno, const char *name);
+extern text *require_text(FunctionCallInfo fcinfo, int argno, const char *name,
+						  int max_length, const char *parameter);
+extern void check_text(const char *data, int bytes, const char *name,
+					   int max_length, const char *parameter);
+extern ArrayType *require_ids(FunctionCallInfo fcinfo, int argno, const char *name);
+
+#endif							/* CHATREL_CHECK_H */

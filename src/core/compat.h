@@ -1,0 +1,86 @@
+/*
+ * compat.h
+ *	  Every difference between the PostgreSQL versions that chatrel supports.
+ *
+ * The newest version's interface is the one the code is written to; older
+ * versions are made to look like it here, and nowhere else is a version tested.
+ */
+#ifndef CHATREL_COMPAT_H
+#define CHATREL_COMPAT_H
+
+#include "utils/jsonb.h"
+
+#if PG_VERSION_NUM < 150000
+#error "chatrel requires PostgreSQL 15 or newer"
+#endif
+
+/* 16 has one ownership check for all kinds of objects */
+#if PG_VERSION_NUM < 160000
+#define object_ownercheck(classid, objectid, roleid) \
+	(AssertMacro((classid) == RelationRelationId), \
+	 pg_class_ownercheck((objectid), (roleid)))
+#endif
+
+/* 16 allocates the extra data of a parameter with guc_malloc */
+#if PG_VERSION_NUM < 160000
+#define guc_malloc(elevel, size) malloc(size)
+#endif
+
+/* 16 has the macros for varlena values in a header of their own */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+/* 17 has given the variables of transaction ids another name */
+#if PG_VERSION_NUM < 170000
+#define TransamVariables ShmemVariableCache
+#endif
+
+/* 17 numbers backends from 0 */
+#if PG_VERSION_NUM < 170000
+#include "storage/backendid.h"
+#define MyProcNumber (MyBackendId - 1)
+#else
+#include "storage/procnumber.h"
+#endif
+
+/* 18 marks functions that do not return before their type */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
+/* 18 lets a module say its name and version */
+#if PG_VERSION_NUM < 180000
+#define PG_MODULE_MAGIC_EXT(...) PG_MODULE_MAGIC
+#endif
+
+/* 19 tells the planner what EXPLAIN wants */
+#if PG_VERSION_NUM < 190000
+#define PLANNER_PARAMETERS \
+	Query *parse, const char *query_string, int cursor_options, ParamListInfo params
+#define PLANNER_ARGUMENTS parse, query_string, cursor_options, params
+#else
+#define PLANNER_PARAMETERS \
+	Query *parse, const char *query_string, int cursor_options, ParamListInfo params, \
+	struct ExplainState *es
+#define PLANNER_ARGUMENTS parse, query_string, cursor_options, params, es
+#endif
+
+/* 17 lets a module name the events that it waits for */
+#if PG_VERSION_NUM < 170000
+#define WaitEventExtensionNew(name) PG_WAIT_EXTENSION
+#endif
+
+/* 19 keeps the result in the state that values are pushed to */
+#if PG_VERSION_NUM < 190000
+typedef struct JsonbInState
+{
+	JsonbValue *result;
+	JsonbParseState *parseState;
+} JsonbInState;
+
+#define pushJsonbValue(state, token, value) \
+	((state)->result = pushJsonbValue(&(state)->parseState, (token), (value)))
+#endif
+
+#endif							/* CHATREL_COMPAT_H */

@@ -1,0 +1,153 @@
+/*
+ * guc.c
+ *	  chatrel's configuration parameters.
+ *
+ * chatrel.user_id is a bigint, for which PostgreSQL has no kind of parameter:
+ * it is a string that is checked and parsed when it is set, never when it is
+ * read.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "miscadmin.h"
+#include "utils/guc.h"
+
+#include "core/compat.h"
+#include "core/guc.h"
+
+/*
+ * A name is a key in a btree index, whose entries are limited to a third of a
+ * page: 640 characters of 4 bytes fit.
+ */
+#define MAX_NAME_LENGTH_LIMIT		640
+
+/* Keeps a message and its JSON form, 6 bytes for a byte, far from 1 GB. */
+#define MAX_MESSAGE_LENGTH_LIMIT	(10 * 1024 * 1024)
+
+int64		guc_user_id = 0;
+int			guc_max_name_length = 256;
+int			guc_max_message_length = 512;
+bool		guc_relay = true;
+int			guc_relay_queue_size = 4096;
+int			guc_relay_databases = 8;
+int			guc_relay_idle_timeout = 1000;
+
+static char *user_id_string = NULL;
+
+static bool
+check_user_id(char **newval, void **extra, GucSource source)
+{
+	const char *string = *newval;
+	int64		value = 0;
+	int64	   *parsed;
+
+	if (string != NULL && *string != '\0')
+	{
+		char	   *end;
+
+		errno = 0;
+		value = strtoi64(string, &end, 10);
+		if (errno != 0 || *end != '\0' || value <= 0)
+		{
+			GUC_check_errdetail("A user id is an integer from 1 to %lld, or empty for none.",
+								(long long) PG_INT64_MAX);
+			return false;
+		}
+	}
+
+	parsed = (int64 *) guc_malloc(LOG, sizeof(int64));
+	if (parsed == NULL)
+		return false;
+	*parsed = value;
+	*extra = parsed;
+	return true;
+}
+
+static void
+assign_user_id(const char *newval, void *extra)
+{
+	guc_user_id = *(int64 *) extra;
+}
+
+static void
+guc_init_relay(void)
+{
+	DefineCustomBoolVariable("chatrel.relay",
+							 "Delivers events by a background worker after the commit.",
+							 "Needs chatrel in shared_preload_libraries.",
+							 &guc_relay,
+							 true,
+							 PGC_SIGHUP,
+							 0,
+							 NULL, NULL, NULL);
+
+	DefineCustomIntVariable("chatrel.relay_idle_timeout",
+							"How long the relay's worker waits for an event before it leaves.",
+							"DROP DATABASE waits 5 seconds for it.",
+							&guc_relay_idle_timeout,
+							1000, 100, 4000,
+							PGC_SIGHUP,
+							GUC_UNIT_MS,
+							NULL, NULL, NULL);
+
+	/* What shared memory is made of is known only where it can be asked for. */
+	if (process_shared_preload_libraries_in_progress)
+	{
+		DefineCustomIntVariable("chatrel.relay_queue_size",
+								"The memory for events that wait for the relay, for each database.",
+								NULL,
+								&guc_relay_queue_size,
+								4096, 64, 1024 * 1024,
+								PGC_POSTMASTER,
+								GUC_UNIT_KB,
+								NULL, NULL, NULL);
+
+		DefineCustomIntVariable("chatrel.relay_databases",
+								"How many databases can have a relay at the same time.",
+								NULL,
+								&guc_relay_databases,
+								8, 1, 1024,
+								PGC_POSTMASTER,
+								0,
+								NULL, NULL, NULL);
+	}
+}
+
+void
+guc_init(void)
+{
+	DefineCustomStringVariable(USER_ID_PARAMETER,
+							   "The chatrel user that the session acts as.",
+							   "Empty means the user of the current role, if there is one. "
+							   "Roles that are granted SET on it may act as any user.",
+							   &user_id_string,
+							   "",
+							   PGC_SUSET,
+							   0,
+							   check_user_id,
+							   assign_user_id,
+							   NULL);
+
+	DefineCustomIntVariable("chatrel.max_name_length",
+							"The longest name of a user or group, in characters.",
+							NULL,
+							&guc_max_name_length,
+							256, 1, MAX_NAME_LENGTH_LIMIT,
+							PGC_SUSET,
+							0,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("chatrel.max_message_length",
+							"The longest message, in characters.",
+							NULL,
+							&guc_max_message_length,
+							512, 1, MAX_MESSAGE_LENGTH_LIMIT,
+							PGC_SUSET,
+							0,
+							NULL, NULL, NULL);
+
+	guc_init_relay();
+
+	MarkGUCPrefixReserved("chatrel");
+}

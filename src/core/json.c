@@ -1,0 +1,208 @@
+/*
+ * json.c
+ *	  JSON that is made value by value.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/json.h"
+#include "utils/numeric.h"
+
+#include "core/json.h"
+
+void
+json_begin_text(JsonWriter *json)
+{
+	json->as_text = true;
+	initStringInfo(&json->text);
+}
+
+void
+json_begin_jsonb(JsonWriter *json)
+{
+	memset(json, 0, sizeof(*json));
+}
+
+const char *
+json_end_text(JsonWriter *json)
+{
+	return json->text.data;
+}
+
+Datum
+json_end_jsonb(JsonWriter *json)
+{
+	return JsonbPGetDatum(JsonbValueToJsonb(json->state.result));
+}
+
+/* ---------- as jsonb ---------- */
+
+static void
+push_string(JsonWriter *json, JsonbIteratorToken token, const char *data, int length)
+{
+	JsonbValue	value;
+
+	value.type = jbvString;
+	value.val.string.val = unconstify(char *, data);
+	value.val.string.len = length;
+	pushJsonbValue(&json->state, token, &value);
+}
+
+static void
+push_key(JsonWriter *json, const char *key)
+{
+	if (key != NULL)
+		push_string(json, WJB_KEY, key, strlen(key));
+}
+
+static void
+push_scalar(JsonWriter *json, const char *key, JsonbValue *value)
+{
+	push_key(json, key);
+	pushJsonbValue(&json->state, key != NULL ? WJB_VALUE : WJB_ELEM, value);
+}
+
+/* ---------- as text ---------- */
+
+static void
+append_key(JsonWriter *json, const char *key)
+{
+	StringInfo	text = &json->text;
+
+	if (text->len > 0 && text->data[text->len - 1] != '{' && text->data[text->len - 1] != '[')
+		appendStringInfoString(text, ", ");
+	if (key != NULL)
+	{
+		escape_json(text, key);
+		appendStringInfoString(text, ": ");
+	}
+}
+
+static void
+append_value(JsonWriter *json, const char *key, const char *value)
+{
+	append_key(json, key);
+	appendStringInfoString(&json->text, value);
+}
+
+/* ---------- as either ---------- */
+
+static void
+begin_container(JsonWriter *json, const char *key, const char *bracket,
+				JsonbIteratorToken token)
+{
+	if (json->as_text)
+		append_value(json, key, bracket);
+	else
+	{
+		push_key(json, key);
+		pushJsonbValue(&json->state, token, NULL);
+	}
+}
+
+static void
+end_container(JsonWriter *json, char bracket, JsonbIteratorToken token)
+{
+	if (json->as_text)
+		appendStringInfoChar(&json->text, bracket);
+	else
+		pushJsonbValue(&json->state, token, NULL);
+}
+
+void
+json_begin_object(JsonWriter *json, const char *key)
+{
+	begin_container(json, key, "{", WJB_BEGIN_OBJECT);
+}
+
+void
+json_end_object(JsonWriter *json)
+{
+	end_container(json, '}', WJB_END_OBJECT);
+}
+
+void
+json_begin_array(JsonWriter *json, const char *key)
+{
+	begin_container(json, key, "[", WJB_BEGIN_ARRAY);
+}
+
+void
+json_end_array(JsonWriter *json)
+{
+	end_container(json, ']', WJB_END_ARRAY);
+}
+
+void
+json_bool(JsonWriter *json, const char *key, bool value)
+{
+	JsonbValue	boolean = {.type = jbvBool, .val.boolean = value};
+
+	if (json->as_text)
+		append_value(json, key, value ? "true" : "false");
+	else
+		push_scalar(json, key, &boolean);
+}
+
+void
+json_int64(JsonWriter *json, const char *key, int64 value)
+{
+	JsonbValue	number;
+	char		digits[MAXINT8LEN + 1];
+
+	if (json->as_text)
+	{
+		pg_lltoa(value, digits);
+		append_value(json, key, digits);
+		return;
+	}
+	number.type = jbvNumeric;
+	number.val.numeric = int64_to_numeric(value);
+	push_scalar(json, key, &number);
+}
+
+void
+json_string(JsonWriter *json, const char *key, const char *value)
+{
+	if (json->as_text)
+	{
+		append_key(json, key);
+		escape_json(&json->text, value);
+		return;
+	}
+	push_key(json, key);
+	push_string(json, key != NULL ? WJB_VALUE : WJB_ELEM, pstrdup(value), strlen(value));
+}
+
+/* A text, or null */
+void
+json_text(JsonWriter *json, const char *key, const text *value)
+{
+	JsonbValue	null = {.type = jbvNull};
+
+	if (value == NULL && json->as_text)
+		append_value(json, key, "null");
+	else if (value == NULL)
+		push_scalar(json, key, &null);
+	else if (json->as_text)
+		json_string(json, key, text_to_cstring(value));
+	else
+	{
+		push_key(json, key);
+		push_string(json, key != NULL ? WJB_VALUE : WJB_ELEM,
+					VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+	}
+}
+
+void
+json_timestamp(JsonWriter *json, const char *key, TimestampTz value)
+{
+	char		string[MAXDATELEN + 1];
+	int			utc = 0;
+
+	JsonEncodeDateTime(string, TimestampTzGetDatum(value), TIMESTAMPTZOID,
+					   json->as_text ? &utc : NULL);
+	json_string(json, key, string);
+}

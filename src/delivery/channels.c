@@ -1,0 +1,311 @@
+/*
+ * channels.c
+ *	  Who may hear what: the private channels.
+ *
+ * PostgreSQL has no permissions on LISTEN, so the name of a channel is the key
+ * to it: "chatrel_" and a random uuid, one for each group and one for each
+ * user, made when it is first needed and told only to who may hear it.  When a
+ * member leaves a group, the group gets a new channel, and the old one a last
+ * event that tells the members still there to ask for the new name.
+ *
+ * Using and replacing a channel exclude each other by the lock on its row: who
+ * sends to a channel, or listens to it, holds the row FOR KEY SHARE until the
+ * end of the transaction; who replaces it takes it FOR UPDATE.  So once a
+ * removal has committed, nothing is sent to a channel that the removed member
+ * knows, and nobody begins to listen to one that is not used any more.
+ * Sending and replacing take it when they commit: who leaves, and stays in the
+ * transaction, does not keep the others from sending.
+ *
+ * One more channel carries everything, for gateways.  It exists, and costs,
+ * only from the first listen_all() on.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "nodes/makefuncs.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "core/plans.h"
+#include "delivery/channels.h"
+
+static SqlPlan group_channel_get = {
+	.sql = "SELECT channel FROM chatrel.groups_channels"
+	" WHERE group_id" EQ "$1 FOR KEY SHARE",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID)
+};
+
+/* Nothing where the group is gone: it may have been deleted after it was sent to. */
+static SqlPlan group_channel_create = {
+	.sql = "INSERT INTO chatrel.groups_channels (group_id)"
+	" SELECT id FROM chatrel.groups WHERE id" EQ "$1 FOR KEY SHARE"
+	" ON CONFLICT (group_id) DO NOTHING",
+	.expected = SPI_OK_INSERT,
+	PLAN_ARGS(INT8OID)
+};
+
+static SqlPlan group_channel_lock = {
+	.sql = "SELECT channel FROM chatrel.groups_channels"
+	" WHERE group_id" EQ "$1 FOR UPDATE",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID)
+};
+
+static SqlPlan group_channel_renew = {
+	.sql = "UPDATE chatrel.groups_channels SET channel = pg_catalog.gen_random_uuid()"
+	" WHERE group_id" EQ "$1",
+	.expected = SPI_OK_UPDATE,
+	PLAN_ARGS(INT8OID)
+};
+
+static SqlPlan user_channel_get = {
+	.sql = "SELECT channel FROM chatrel.users_channels"
+	" WHERE user_id" EQ "$1 FOR KEY SHARE",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID)
+};
+
+static SqlPlan user_channel_create = {
+	.sql = "INSERT INTO chatrel.users_channels (user_id)"
+	" SELECT id FROM chatrel.users WHERE id" EQ "$1 AND deleted_at IS NULL FOR SHARE"
+	" ON CONFLICT (user_id) DO NOTHING",
+	.expected = SPI_OK_INSERT,
+	PLAN_ARGS(INT8OID)
+};
+
+static SqlPlan all_channel_get = {
+	.sql = "SELECT channel FROM chatrel.all_channel",
+	.expected = SPI_OK_SELECT
+};
+
+static SqlPlan all_channel_exclude = {
+	.sql = "LOCK TABLE chatrel.groups_channels, chatrel.users_channels IN EXCLUSIVE MODE",
+	.expected = SPI_OK_UTILITY
+};
+
+static SqlPlan all_channel_create = {
+	.sql = "INSERT INTO chatrel.all_channel DEFAULT VALUES ON CONFLICT DO NOTHING",
+	.expected = SPI_OK_INSERT
+};
+
+/*
+ * What all_channel() knows.  listen_all() invalidates the relation cache entry
+ * of the table when it makes the row, and nobody else does.
+ */
+static struct
+{
+	bool		known;
+	bool		invalidated;	/* while it was asked for */
+	bool		exists;
+	pg_uuid_t	channel;
+	Oid			relid;
+}			all;
+
+/* Writes the name of a channel, of CHANNEL_NAME_SIZE bytes. */
+void
+channel_name(const pg_uuid_t *channel, char *name)
+{
+	static const char hex[] = "0123456789abcdef";
+	char	   *p = name;
+
+	memcpy(p, "chatrel_", 8);
+	p += 8;
+	for (int i = 0; i < UUID_LEN; i++)
+	{
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			*p++ = '-';
+		*p++ = hex[channel->data[i] >> 4];
+		*p++ = hex[channel->data[i] & 0x0F];
+	}
+	*p = '\0';
+}
+
+/* ---------- is chatrel still there? ---------- */
+
+/*
+ * Locks a table of channels, if it is chatrel's.  Delivery asks, as DROP
+ * EXTENSION may have come after the event, and somebody else may have put
+ * something in the table's place, which must not be read with chatrel's rights.
+ */
+static bool
+lock_table(const char *name, Oid extension, uint32 flags)
+{
+	RangeVar   *table = makeRangeVar("chatrel", pstrdup(name), -1);
+	Oid			relid = RangeVarGetRelidExtended(table, AccessShareLock,
+												 RVR_MISSING_OK | flags, NULL, NULL);
+
+	return OidIsValid(relid) &&
+		getExtensionOfObject(RelationRelationId, relid) == extension;
+}
+
+/*
+ * Is chatrel still installed, and will be until the end of the transaction?
+ * Asked before delivery locks anything else.
+ */
+bool
+channels_exist(void)
+{
+	Oid			extension = get_extension_oid("chatrel", true);
+
+	return OidIsValid(extension) &&
+		lock_table("groups_channels", extension, 0) &&
+		lock_table("users_channels", extension, 0) &&
+		lock_table("all_channel", extension, 0);
+}
+
+/* The same of the table of groups' channels alone. */
+bool
+group_channels_exist(void)
+{
+	Oid			extension = get_extension_oid("chatrel", true);
+
+	return OidIsValid(extension) && lock_table("groups_channels", extension, 0);
+}
+
+/* Whose rights the worker reads with: the owner's of the tables it has locked. */
+Oid
+channels_owner(void)
+{
+	Oid			relid = get_relname_relid("groups_channels", get_namespace_oid("chatrel", false));
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+/*
+ * The same for the worker.  Who drops chatrel locks these tables in some order:
+ * nothing is waited for while one of them is locked here, so that neither is the
+ * victim of a deadlock.
+ */
+ChannelsState
+lock_channels_tables(void)
+{
+	Oid			extension = get_extension_oid("chatrel", true);
+
+	if (!OidIsValid(extension))
+		return CHANNELS_GONE;
+	if (!lock_table("groups_channels", extension, 0))
+		return OidIsValid(get_extension_oid("chatrel", true)) ? CHANNELS_LOCKED : CHANNELS_GONE;
+	if (!lock_table("users_channels", extension, RVR_SKIP_LOCKED) ||
+		!lock_table("all_channel", extension, RVR_SKIP_LOCKED))
+		return CHANNELS_LOCKED;
+	return CHANNELS_READY;
+}
+
+/* ---------- the channel of a group, of a user, of everything ---------- */
+
+/* Gets a channel, and makes one where there is none yet; false if its owner is gone. */
+static bool
+channel_get(SqlPlan *get, SqlPlan *create, int64 id, pg_uuid_t *channel)
+{
+	Datum		values[] = {Int64GetDatum(id)};
+	PlanResult	found = plan_run(get, PLAN_LATEST, values, NULL);
+
+	if (found.nrows == 0)
+	{
+		plan_run(create, PLAN_LATEST, values, NULL);
+		found = plan_run(get, PLAN_LATEST, values, NULL);
+		if (found.nrows == 0)
+			return false;
+	}
+	*channel = result_uuid(&found, 0, 1);
+	return true;
+}
+
+bool
+group_channel(int64 group_id, pg_uuid_t *channel)
+{
+	return channel_get(&group_channel_get, &group_channel_create, group_id, channel);
+}
+
+bool
+user_channel(int64 user_id, pg_uuid_t *channel)
+{
+	return channel_get(&user_channel_get, &user_channel_create, user_id, channel);
+}
+
+/* Gives a group a new channel, and gets the one it had. */
+bool
+group_channel_replace(int64 group_id, pg_uuid_t *old_channel)
+{
+	Datum		values[] = {Int64GetDatum(group_id)};
+
+	if (!channel_get(&group_channel_lock, &group_channel_create, group_id, old_channel))
+		return false;
+	plan_run(&group_channel_renew, PLAN_LATEST, values, NULL);
+	return true;
+}
+
+static void
+all_channel_invalidate(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == all.relid)
+	{
+		all.known = false;
+		all.invalidated = true;
+	}
+}
+
+void
+channels_init(void)
+{
+	CacheRegisterRelcacheCallback(all_channel_invalidate, (Datum) 0);
+}
+
+/*
+ * The gateways' channel, if there is one.
+ *
+ * Asked by a transaction that has locked a channel, hence has a lock on a table
+ * of channels: listen_all() makes the row only while it excludes all of those,
+ * and who comes after has received its invalidation with the table lock.
+ */
+bool
+all_channel(pg_uuid_t *channel)
+{
+	if (!all.known)
+	{
+		PlanResult	found;
+
+		/*
+		 * Known only when it was found out, not if that fails.  An invalidation
+		 * that comes meanwhile makes the next one ask again: what is seen here is
+		 * as new as its snapshot.
+		 */
+		all.relid = get_relname_relid("all_channel",
+									  get_namespace_oid("chatrel", false));
+		all.invalidated = false;
+		found = plan_run(&all_channel_get, PLAN_LATEST, NULL, NULL);
+		if (found.nrows > 0)
+			all.channel = result_uuid(&found, 0, 1);
+		all.exists = found.nrows > 0;
+		all.known = !all.invalidated;
+	}
+	if (all.exists)
+		*channel = all.channel;
+	return all.exists;
+}
+
+/* Makes the gateways' channel, if there is none; nobody may use a channel meanwhile. */
+void
+all_channel_make(pg_uuid_t *channel)
+{
+	plan_run(&all_channel_exclude, PLAN_WRITE, NULL, NULL);
+	plan_run(&all_channel_create, PLAN_WRITE, NULL, NULL);
+	CacheInvalidateRelcacheByRelid(all.relid);
+	CommandCounterIncrement();
+	if (!all_channel(channel))
+		elog(ERROR, "the channel of everything was not created");
+}

@@ -1,0 +1,126 @@
+/*
+ * groups.c
+ *	  Groups: creating them, and reading them.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+
+#include "core/check.h"
+#include "core/guc.h"
+#include "core/identity.h"
+#include "core/plans.h"
+#include "groups/group.h"
+#include "groups/members.h"
+
+static SqlPlan group_create = {
+	.sql = "INSERT INTO chatrel.groups (name, creator_id)"
+	" SELECT $1, u.id FROM chatrel.users u"
+	" WHERE u.id" EQ "$2 AND u.deleted_at IS NULL FOR SHARE"
+	" ON CONFLICT (name) DO NOTHING"
+	" RETURNING id, name, creator_id, created_at",
+	.expected = SPI_OK_INSERT_RETURNING,
+	PLAN_ARGS(TEXTOID, INT8OID)
+};
+
+static SqlPlan group_of_member = {
+	.sql = GROUP_ROWS("chatrel.groups g",
+					  "g.id" EQ "$1 AND EXISTS"
+					  " (SELECT FROM chatrel.groups_members mine"
+					  " WHERE mine.group_id" EQ "g.id AND mine.user_id" EQ "$2)",
+					  ""),
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8OID)
+};
+
+static SqlPlan groups_of_user = {
+	.sql = "SELECT g.id, g.name, g.creator_id, g.created_at,"
+	" l.id, l.datetime, l.sender_id, l.message"
+	" FROM chatrel.groups_members m"
+	" JOIN chatrel.groups g ON g.id" EQ "m.group_id"
+	" LEFT JOIN LATERAL ("
+	"SELECT t.id, t.datetime, t.sender_id, t.message"
+	" FROM chatrel.groups_messages t WHERE t.group_id" EQ "g.id"
+	" ORDER BY t.id DESC LIMIT 1) l ON true"
+	" WHERE m.user_id" EQ "$1"
+	" ORDER BY l.id DESC NULLS LAST, g.id",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID)
+};
+
+PG_FUNCTION_INFO_V1(chatrel_create_group);
+PG_FUNCTION_INFO_V1(chatrel_get_group);
+PG_FUNCTION_INFO_V1(chatrel_my_groups);
+
+Datum
+chatrel_create_group(PG_FUNCTION_ARGS)
+{
+	text	   *name = require_text(fcinfo, 0, "name", guc_max_name_length,
+									"chatrel.max_name_length");
+	bool		join_this_group = require_bool(fcinfo, 1, "join_this_group");
+	int64		user_id = acting_user(fcinfo);
+	Datum		values[] = {PointerGetDatum(name), Int64GetDatum(user_id)};
+	OwnerScope	scope;
+	PlanResult	created;
+	Datum		result;
+
+	owner_begin(&scope, fcinfo);
+	created = plan_run(&group_create, PLAN_WRITE, values, NULL);
+	if (created.nrows == 0)
+	{
+		require_user(user_id);
+		ereport(ERROR,
+				(errcode(ERRCODE_UNIQUE_VIOLATION),
+				 errmsg("group \"%s\" already exists", text_to_cstring(name))));
+	}
+	result = result_as_row(&created, 0, fcinfo);
+	if (join_this_group)
+		(void) add_member(result_int64(&created, 0, 1), user_id);
+	owner_end(&scope);
+
+	PG_RETURN_DATUM(result);
+}
+
+Datum
+chatrel_get_group(PG_FUNCTION_ARGS)
+{
+	int64		group_id = require_int64(fcinfo, 0, "group_id");
+	int64		user_id = acting_user(fcinfo);
+	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id)};
+	OwnerScope	scope;
+	PlanResult	group;
+	JsonWriter	json;
+	Datum		result;
+
+	owner_begin(&scope, fcinfo);
+	group = plan_run(&group_of_member, PLAN_READ, values, NULL);
+	if (group.nrows == 0)
+		error_group_not_found(group_id);
+	json_begin_jsonb(&json);
+	json_begin_object(&json, NULL);
+	json_group(&json, &group, 0);
+	json_end_object(&json);
+	result = SPI_datumTransfer(json_end_jsonb(&json), false, -1);
+	owner_end(&scope);
+
+	PG_RETURN_DATUM(result);
+}
+
+Datum
+chatrel_my_groups(PG_FUNCTION_ARGS)
+{
+	int64		user_id = acting_user(fcinfo);
+	Datum		values[] = {Int64GetDatum(user_id)};
+	OwnerScope	scope;
+
+	InitMaterializedSRF(fcinfo, 0);
+
+	owner_begin(&scope, fcinfo);
+	if (plan_fill(&groups_of_user, (ReturnSetInfo *) fcinfo->resultinfo, values, NULL) == 0)
+		require_user(user_id);
+	owner_end(&scope);
+
+	return (Datum) 0;
+}

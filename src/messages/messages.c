@@ -1,0 +1,92 @@
+/*
+ * messages.c
+ *	  Sending messages to groups.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+
+#include "core/check.h"
+#include "core/guc.h"
+#include "core/identity.h"
+#include "core/plans.h"
+#include "delivery/events.h"
+#include "groups/members.h"
+#include "messages/message.h"
+
+/*
+ * Adds a message of a member, and nothing for anybody else.  The membership is
+ * locked as lock_membership() does; that the lock comes before the id is drawn
+ * matters to cursors on a standby, see cursor.c. 
+ */
+static SqlPlan message_add = {
+	.sql = "INSERT INTO chatrel.groups_messages AS sent (datetime, group_id, sender_id, message)"
+	" SELECT $1, m.group_id, m.user_id, $4"
+	" FROM chatrel.groups_members m"
+	" WHERE m.group_id" EQ "$2 AND m.user_id" EQ "$3 FOR KEY SHARE"
+	" RETURNING " MESSAGE_COLUMNS("sent"),
+	.expected = SPI_OK_INSERT_RETURNING,
+	PLAN_ARGS(TIMESTAMPTZOID, INT8OID, INT8OID, TEXTOID)
+};
+
+PG_FUNCTION_INFO_V1(chatrel_send_group_message);
+
+static void
+message_event(JsonWriter *event, const Message *message)
+{
+	event_begin(event, "group_message");
+	json_message(event, message);
+}
+
+/* A message is announced without its text where that does not fit. */
+static void
+announce_message(const Message *message)
+{
+	JsonWriter	event;
+
+	message_event(&event, message);
+	if (!event_fits(&event))
+	{
+		Message		truncated = *message;
+
+		truncated.message = NULL;
+		message_event(&event, &truncated);
+	}
+	announce(EVENT_GROUP, message->group_id, true, &event);
+}
+
+Datum
+chatrel_send_group_message(PG_FUNCTION_ARGS)
+{
+	int64		group_id = require_int64(fcinfo, 0, "group_id");
+	text	   *message = require_text(fcinfo, 1, "message", guc_max_message_length,
+									   "chatrel.max_message_length");
+	TimestampTz datetime = PG_ARGISNULL(2) ? GetCurrentTransactionStartTimestamp()
+		: PG_GETARG_TIMESTAMPTZ(2);
+	int64		user_id = acting_user(fcinfo);
+	Datum		values[] = {TimestampTzGetDatum(datetime), Int64GetDatum(group_id),
+	Int64GetDatum(user_id), PointerGetDatum(message)};
+	OwnerScope	scope;
+	PlanResult	sent;
+	Message		row;
+	Datum		result;
+
+	PreventCommandIfReadOnly("chatrel.send_group_message()");
+	owner_begin(&scope, fcinfo);
+
+	/*
+	 * The transaction gets its xid before the insert draws the id: catching up
+	 * relies on it.
+	 */
+	(void) GetTopTransactionId();
+	while ((sent = plan_run(&message_add, PLAN_WRITE, values, NULL)).nrows == 0)
+		lock_membership(user_id, group_id, MEMBER_WRITES);
+	read_message(&row, &sent, 0);
+	announce_message(&row);
+	result = result_as_row(&sent, 0, fcinfo);
+	owner_end(&scope);
+
+	PG_RETURN_DATUM(result);
+}

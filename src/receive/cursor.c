@@ -1,0 +1,297 @@
+/*
+ * cursor.c
+ *	  What a client has seen of its groups' messages.
+ *
+ * Ids are drawn from a sequence before their transactions commit, so a message
+ * may become visible after one with a higher id: "id > the highest I have seen"
+ * skips it.  A cursor is therefore that highest id, and the transactions that
+ * were in progress when it was taken.
+ *
+ * Proof that nothing else can be missing.  Let H be the highest id that was
+ * visible in snapshot S, and R a message with a lower id that was not.  A send
+ * has its xid before it draws its id, and the sequence gives ids in rising
+ * order (its cache is 1).  So R's xid was assigned before R's id was drawn, that
+ * before H's id was drawn, that before H was committed, that before S was
+ * taken.  At S, R's xid was assigned and R not visible: its transaction was
+ * aborted, or in progress at S.
+ *
+ * "In progress at S" are the transactions that S lists, and those from its xmax
+ * on, as xmax is only one more than the last that has ended; of these, the ones
+ * below the next xid at a time after S are all that matter.  They are kept as
+ * ranges of xids.
+ *
+ * On a standby the next xid is the one that the WAL has shown: it has shown R's
+ * before H's commit, as a send locks the membership, and writes that to the WAL
+ * with its xid, before it draws its id.
+ *
+ * A page may end before the last message that is visible.  If it ends above the
+ * old high, everything below its last id has been seen that is visible in its
+ * snapshot, and the same proof holds with that id for H.  If it ends below, high
+ * stays, and in the ranges the transactions that are visible now have been seen
+ * up to the last id, the others not at all.
+ *
+ * Messages that were restored from a dump keep the xids of the server they were
+ * sent on, which may be in progress here.  They are visible when a cursor is
+ * taken, which no message of a transaction in progress is: so a range begins
+ * with what is visible of it as seen (see sync.c).
+ *
+ * A cursor says which server, timeline and position of its WAL it was taken at,
+ * and from which CREATE EXTENSION, each of which makes a schema of its own oid.
+ * Where history has gone another way since (a dump restored, here or elsewhere,
+ * a failover that lost commits, recovery to a point in time), ids may have been
+ * given again; then the cursor is refused, so that nothing is skipped silently.
+ * A crash that loses commits leaves no such trace: before a message is counted
+ * as seen, its commit is flushed (see sync.c).
+ *
+ * A standby may not have come yet to where a cursor was taken.  Its snapshots
+ * say nothing of transactions that were in progress there, so it has nothing to
+ * show, and leaves the cursor as it is.
+ */
+#include "postgres.h"
+
+#include "access/timeline.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "access/xlogrecovery.h"
+#include "catalog/namespace.h"
+
+#include "receive/cursor.h"
+#include "receive/cursor_seal.h"
+
+/* ---------- where history is ---------- */
+
+/*
+ * On a primary, as far as the WAL is flushed: a crash takes back what is beyond,
+ * of which nothing has been seen.
+ */
+static XLogRecPtr
+current_position(TimeLineID *timeline)
+{
+	if (RecoveryInProgress())
+		return GetXLogReplayRecPtr(timeline);
+	return GetFlushRecPtr(timeline);
+}
+
+static void
+error_other_history(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("cursor belongs to another history of the database"),
+			 errdetail("Messages that it counts as seen may have been lost, and their ids given again."),
+			 errhint("Load the history with get_group_with_chat_history(), and go on with its cursor.")));
+}
+
+static CursorOrigin
+current_origin(void)
+{
+	CursorOrigin origin;
+
+	origin.system = GetSystemIdentifier();
+	origin.position = current_position(&origin.timeline);
+	origin.schema = get_namespace_oid("chatrel", false);
+	return origin;
+}
+
+/* Refuses a cursor of a server, or of a time, that this one does not continue. */
+static void
+check_history(const CursorOrigin *origin)
+{
+	CursorOrigin current = current_origin();
+	XLogRecPtr	switched;
+	TimeLineID	next;
+	List	   *history;
+
+	if (origin->system != current.system || origin->schema != current.schema)
+		error_other_history();
+	if (origin->timeline == current.timeline)
+	{
+		/* A standby may be behind the primary; a primary is behind nobody. */
+		if (!RecoveryInProgress() && origin->position > current.position)
+			error_other_history();
+		return;
+	}
+	history = readTimeLineHistory(current.timeline);
+	if (!tliInHistory(origin->timeline, history))
+		error_other_history();
+	switched = tliSwitchPoint(origin->timeline, history, &next);
+	if (origin->position > switched)
+		error_other_history();
+}
+
+/* ---------- text ---------- */
+
+/* A cursor goes on where it was taken: for the same user, and the same groups. */
+Cursor *
+cursor_parse(const char *sealed, int64 user_id, int64 group_id)
+{
+	Cursor	   *cursor = cursor_text_parse(cursor_unseal(sealed));
+
+	if (cursor->user_id != user_id || cursor->group_id != group_id)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("cursor belongs to another user or group"),
+				 errdetail("It was taken by user %lld for group %lld (0 is all groups), and used by user %lld for group %lld.",
+						   (long long) cursor->user_id, (long long) cursor->group_id,
+						   (long long) user_id, (long long) group_id)));
+	check_history(&cursor->origin);
+	if (!cursor_seal_is_right(sealed))
+		error_cursor();
+	return cursor;
+}
+
+/* Was it taken where this standby has not come to yet? */
+bool
+cursor_is_ahead(const Cursor *cursor)
+{
+	TimeLineID	timeline;
+
+	return RecoveryInProgress() && cursor->origin.position > current_position(&timeline);
+}
+
+/* Its text as of here and now; a standby that is behind has nothing to add to where it was taken. */
+char *
+cursor_text(const Cursor *cursor)
+{
+	Cursor		taken = *cursor;
+
+	taken.origin = current_origin();
+	if (RecoveryInProgress())
+		taken.origin.position = Max(taken.origin.position, cursor->origin.position);
+	return cursor_seal(cursor_text_print(&taken));
+}
+
+/* ---------- transactions in progress ---------- */
+
+static int
+compare_xids(const void *a, const void *b)
+{
+	uint64		x = *(const uint64 *) a;
+	uint64		y = *(const uint64 *) b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Appends a range to others, or to the last of them if it only goes on. */
+static void
+append_range(CursorRange *ranges, int *n, uint64 lo, uint64 hi, int64 seen)
+{
+	if (*n > 0 && ranges[*n - 1].hi == lo && ranges[*n - 1].seen == seen)
+		ranges[*n - 1].hi = hi;
+	else
+		ranges[(*n)++] = (CursorRange) {lo, hi, seen};
+}
+
+static void
+add_range(CursorRange *ranges, int *n, uint64 lo, uint64 hi)
+{
+	if (lo < hi)
+		append_range(ranges, n, lo, hi, 0);
+}
+
+/*
+ * The transactions in progress in a snapshot that was just taken, but for this
+ * one: it sees its own messages.
+ */
+static CursorRange *
+in_progress(Snapshot snapshot, int *nranges)
+{
+	uint64		next = U64FromFullTransactionId(ReadNextFullTransactionId());
+	uint64		own = U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
+
+	/* In recovery all are where subtransactions otherwise are. */
+	TransactionId *xip = snapshot->takenDuringRecovery ? snapshot->subxip : snapshot->xip;
+	int			xcnt = snapshot->takenDuringRecovery ? snapshot->subxcnt : (int) snapshot->xcnt;
+	CursorRange *ranges = palloc_array(CursorRange, xcnt + 2);
+	uint64	   *xids = palloc_array(uint64, Max(xcnt, 1));
+	uint64		xmax = next - (TransactionId) ((TransactionId) next - snapshot->xmax);
+
+	for (int i = 0; i < xcnt; i++)
+		xids[i] = next - (TransactionId) ((TransactionId) next - xip[i]);
+	qsort(xids, xcnt, sizeof(uint64), compare_xids);
+
+	*nranges = 0;
+	for (int i = 0; i < xcnt; i++)
+		if (xids[i] != own)
+			add_range(ranges, nranges, xids[i], xids[i] + 1);
+	if (own >= xmax && own < next)
+	{
+		add_range(ranges, nranges, xmax, own);
+		add_range(ranges, nranges, own + 1, next);
+	}
+	else
+		add_range(ranges, nranges, xmax, next);
+	pfree(xids);
+	return ranges;
+}
+
+/* ---------- moving on ---------- */
+
+/* One that has seen nothing yet. */
+Cursor *
+cursor_start(int64 user_id, int64 group_id)
+{
+	Cursor	   *cursor = (Cursor *) palloc0(sizeof(Cursor));
+
+	cursor->user_id = user_id;
+	cursor->group_id = group_id;
+	return cursor;
+}
+
+/* Everything up to high has been seen that is visible in the snapshot. */
+void
+cursor_advance(Cursor *cursor, Snapshot snapshot, int64 high)
+{
+	cursor->high = Max(cursor->high, high);
+	cursor->ranges = in_progress(snapshot, &cursor->nranges);
+}
+
+/*
+ * Everything up to last, which is below high, has been seen that is visible in
+ * the snapshot.  What is not, and is in a range, stays as it was there.
+ */
+void
+cursor_advance_within(Cursor *cursor, Snapshot snapshot, int64 last)
+{
+	int			nhidden;
+	CursorRange *hidden = in_progress(snapshot, &nhidden);
+	CursorRange *ranges = palloc_array(CursorRange, 2 * (cursor->nranges + nhidden) + 1);
+	int			n = 0;
+
+	for (int i = 0, h = 0; i < cursor->nranges; i++)
+	{
+		CursorRange old = cursor->ranges[i];
+
+		while (old.lo < old.hi)
+		{
+			uint64		end = old.hi;
+			bool		visible = true;
+
+			while (h < nhidden && hidden[h].hi <= old.lo)
+				h++;
+			if (h < nhidden && hidden[h].lo <= old.lo)
+			{
+				visible = false;
+				end = Min(end, hidden[h].hi);
+			}
+			else if (h < nhidden)
+				end = Min(end, hidden[h].lo);
+			append_range(ranges, &n, old.lo, end, visible ? Max(old.seen, last) : old.seen);
+			old.lo = end;
+		}
+	}
+	cursor->ranges = ranges;
+	cursor->nranges = n;
+}
+
+/* Moves the ranges to the current memory context, where the old ones are freed. */
+void
+cursor_keep_ranges(Cursor *cursor, CursorRange *old_ranges)
+{
+	Size		size = cursor->nranges * sizeof(CursorRange);
+
+	cursor->ranges = memcpy(palloc(size), cursor->ranges, size);
+	if (old_ranges != NULL)
+		pfree(old_ranges);
+}

@@ -1,0 +1,177 @@
+/*
+ * listen.c
+ *	  Hearing events: LISTEN to the channels that the caller may hear.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "commands/async.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "core/check.h"
+#include "core/identity.h"
+#include "core/plans.h"
+#include "delivery/channels.h"
+#include "groups/members.h"
+
+/* Memberships are locked before channels, and channels in the order of groups. */
+static SqlPlan channels_of_groups = {
+	.sql = "SELECT c.group_id, c.channel"
+	" FROM chatrel.groups_members m"
+	" JOIN chatrel.groups_channels c ON c.group_id" EQ "m.group_id"
+	" WHERE m.user_id" EQ "$1"
+	" ORDER BY c.group_id"
+	" FOR KEY SHARE OF m, c",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID)
+};
+
+static SqlPlan channels_missing = {
+	.sql = "INSERT INTO chatrel.groups_channels (group_id)"
+	" SELECT m.group_id FROM chatrel.groups_members m"
+	" WHERE m.user_id" EQ "$1 AND NOT EXISTS"
+	" (SELECT FROM chatrel.groups_channels c WHERE c.group_id" EQ "m.group_id)"
+	" ON CONFLICT (group_id) DO NOTHING",
+	.expected = SPI_OK_INSERT,
+	PLAN_ARGS(INT8OID)
+};
+
+static SqlPlan channels_heard = {
+	.sql = "SELECT c FROM pg_catalog.pg_listening_channels() AS c"
+	" WHERE pg_catalog.starts_with(c, 'chatrel_')",
+	.expected = SPI_OK_SELECT
+};
+
+PG_FUNCTION_INFO_V1(chatrel_listen);
+PG_FUNCTION_INFO_V1(chatrel_listen_group);
+PG_FUNCTION_INFO_V1(chatrel_listen_all);
+PG_FUNCTION_INFO_V1(chatrel_unlisten);
+
+/* What LISTEN itself checks before it comes to Async_Listen(). */
+static void
+check_may_listen(const char *command)
+{
+	if (InSecurityRestrictedOperation())
+		error_restricted();
+	PreventCommandDuringRecovery(command);
+	if (MyBackendType != B_BACKEND)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot execute %s within a background process", command)));
+}
+
+/* LISTENs, and returns the name. */
+static text *
+listen_to(const pg_uuid_t *channel)
+{
+	char		name[CHANNEL_NAME_SIZE];
+
+	channel_name(channel, name);
+	Async_Listen(name);
+	return cstring_to_text(name);
+}
+
+static void
+listen_put(ReturnSetInfo *rsinfo, int64 group_id, bool own, const pg_uuid_t *channel)
+{
+	Datum		values[] = {Int64GetDatum(group_id), PointerGetDatum(listen_to(channel))};
+	bool		nulls[] = {own, false};
+
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+Datum
+chatrel_listen(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	int64		user_id = acting_user(fcinfo);
+	Datum		values[] = {Int64GetDatum(user_id)};
+	OwnerScope	scope;
+	pg_uuid_t	channel;
+	PlanResult	groups;
+
+	check_may_listen("chatrel.listen()");
+	InitMaterializedSRF(fcinfo, 0);
+
+	owner_begin(&scope, fcinfo);
+	require_user(user_id);
+
+	/* In the order of delete_user(): memberships, their groups' channels, the own. */
+	plan_run(&channels_missing, PLAN_WRITE, values, NULL);
+	groups = plan_run(&channels_of_groups, PLAN_WRITE, values, NULL);
+	for (uint64 i = 0; i < groups.nrows; i++)
+	{
+		channel = result_uuid(&groups, i, 2);
+		listen_put(rsinfo, result_int64(&groups, i, 1), false, &channel);
+	}
+	if (!user_channel(user_id, &channel))
+		error_user_not_found(user_id);
+	listen_put(rsinfo, 0, true, &channel);
+	owner_end(&scope);
+
+	return (Datum) 0;
+}
+
+Datum
+chatrel_listen_group(PG_FUNCTION_ARGS)
+{
+	int64		group_id = require_int64(fcinfo, 0, "group_id");
+	int64		user_id = acting_user(fcinfo);
+	OwnerScope	scope;
+	pg_uuid_t	channel;
+
+	check_may_listen("chatrel.listen_group()");
+
+	owner_begin(&scope, fcinfo);
+	lock_membership(user_id, group_id, MEMBER_READS);
+	if (!group_channel(group_id, &channel))
+		error_group_not_found(group_id);
+	owner_end(&scope);
+
+	PG_RETURN_TEXT_P(listen_to(&channel));
+}
+
+Datum
+chatrel_listen_all(PG_FUNCTION_ARGS)
+{
+	OwnerScope	scope;
+	pg_uuid_t	channel;
+
+	check_may_listen("chatrel.listen_all()");
+
+	owner_begin(&scope, fcinfo);
+	if (!all_channel(&channel))
+		all_channel_make(&channel);
+	owner_end(&scope);
+
+	PG_RETURN_TEXT_P(listen_to(&channel));
+}
+
+/* Those that the session has begun to hear: a LISTEN that has not committed is none yet. */
+Datum
+chatrel_unlisten(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	OwnerScope	scope;
+	PlanResult	heard;
+
+	check_may_listen("chatrel.unlisten()");
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+
+	owner_begin(&scope, fcinfo);
+	heard = plan_run(&channels_heard, PLAN_READ, NULL, NULL);
+	for (uint64 i = 0; i < heard.nrows; i++)
+	{
+		char	   *name = result_cstring(&heard, i, 1);
+		Datum		values[] = {CStringGetTextDatum(name)};
+		bool		nulls[] = {false};
+
+		Async_Unlisten(name);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	owner_end(&scope);
+
+	return (Datum) 0;
+}

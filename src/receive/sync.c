@@ -1,0 +1,456 @@
+/*
+ * sync.c
+ *	  Catching up: every message that a cursor has not seen, exactly once.
+ *
+ * What a cursor is, and why nothing can be missing, is in cursor.c.  Each
+ * attempt reads with a new snapshot, whatever the isolation level, and the cursor
+ * that is returned is of that very snapshot.
+ *
+ * With a wait, an attempt that finds nothing is repeated when a transaction has
+ * announced events in this database (the library preloaded), or else a few times
+ * a second.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/xid8.h"
+
+#include "core/check.h"
+#include "core/compat.h"
+#include "core/identity.h"
+#include "core/plans.h"
+#include "delivery/queue.h"
+#include "groups/members.h"
+#include "messages/message.h"
+#include "receive/cursor.h"
+#include "receive/sync.h"
+
+/* How long to wait between attempts, in milliseconds: at least, and at most. */
+#define RETRY_MIN_MS	5
+#define RETRY_MAX_MS	200
+
+/* And how long where every sender wakes the waiters. */
+#define WAKE_UP_MS		1000
+
+/* Ten years, in microseconds. */
+#define LONGEST_WAIT	((double) 10 * 365 * USECS_PER_DAY)
+
+/* A message, and the transaction that sent it */
+#define UNSEEN_COLUMNS	MESSAGE_COLUMNS("t") ", t.xid"
+#define UNSEEN_XID		(MESSAGE_NCOLUMNS + 1)
+
+/*
+ * $1 user, $2 group, $3 high, $4 limit; $5, $6, $7 the ranges' lo, hi and seen.
+ * One message more than is returned tells that there are more.  What came late is
+ * looked up by its xid, before anything else is joined to it (OFFSET 0): the
+ * planner cannot know how few those are.
+ */
+#define UNSEEN(of_group) \
+	"SELECT n.* FROM chatrel.groups_members m CROSS JOIN LATERAL" \
+	" (SELECT " UNSEEN_COLUMNS " FROM chatrel.groups_messages t" \
+	" WHERE t.group_id" EQ "m.group_id AND t.id" GT "$3" \
+	" ORDER BY t.id LIMIT $4) n" \
+	" WHERE m.user_id" EQ "$1" of_group \
+	" UNION ALL" \
+	" SELECT late.*" \
+	" FROM ROWS FROM (pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7)) r (lo, hi, seen)" \
+	" CROSS JOIN LATERAL (SELECT " UNSEEN_COLUMNS " FROM chatrel.groups_messages t" \
+	" WHERE t.xid" GE "r.lo AND t.xid" LT "r.hi" \
+	" AND t.id" GT "r.seen AND t.id" LE "$3 OFFSET 0) late" \
+	" WHERE EXISTS (SELECT FROM chatrel.groups_members m" \
+	" WHERE m.group_id" EQ "late.group_id AND m.user_id" EQ "$1" of_group ")" \
+	" ORDER BY 1 LIMIT $4"
+
+static SqlPlan unseen_of_all = {
+	.sql = UNSEEN(""),
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8OID, INT8OID, INT8OID, XID8ARRAYOID, XID8ARRAYOID, INT8ARRAYOID),
+	.by_index = true
+};
+
+static SqlPlan unseen_of_group = {
+	.sql = UNSEEN(" AND m.group_id" EQ "$2"),
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8OID, INT8OID, INT8OID, XID8ARRAYOID, XID8ARRAYOID, INT8ARRAYOID),
+	.by_index = true
+};
+
+/* The highest id that is visible of each range: see cursor.c on restored messages. */
+static SqlPlan visible_of_ranges = {
+	.sql = "SELECT r.n, l.id"
+	" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY r (lo, hi, n)"
+	" CROSS JOIN LATERAL (SELECT pg_catalog.max(t.id) AS id FROM chatrel.groups_messages t"
+	" WHERE t.xid" GE "r.lo AND t.xid" LT "r.hi) l"
+	" WHERE l.id IS NOT NULL",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(XID8ARRAYOID, XID8ARRAYOID),
+	.by_index = true
+};
+
+#define LAST_MESSAGE(of_group) \
+	"SELECT l.id, l.xid FROM chatrel.groups_members m CROSS JOIN LATERAL" \
+	" (SELECT t.id, t.xid FROM chatrel.groups_messages t WHERE t.group_id" EQ "m.group_id" \
+	" ORDER BY t.id DESC LIMIT 1) l WHERE m.user_id" EQ "$1" of_group \
+	" ORDER BY l.id DESC LIMIT 1"
+
+static SqlPlan last_message_of_all = {
+	.sql = LAST_MESSAGE(""),
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8OID)
+};
+
+static SqlPlan last_message_of_group = {
+	.sql = LAST_MESSAGE(" AND m.group_id" EQ "$2"),
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8OID)
+};
+
+PG_FUNCTION_INFO_V1(chatrel_sync);
+
+/* What sync() was asked for, and what it has found. */
+typedef struct Sync
+{
+	int64		user_id;
+	int64		group_id;		/* or 0 */
+	int64		limit;
+	Cursor	   *cursor;
+	PlanResult	unseen;			/* the messages to return, and perhaps one more */
+	uint64		found;			/* how many to return */
+	bool		more;
+} Sync;
+
+/* ---------- fetching ---------- */
+
+static ArrayType *
+range_array(const Cursor *cursor, Size offset, Oid type)
+{
+	Datum	   *values = palloc_array(Datum, Max(cursor->nranges, 1));
+
+	for (int i = 0; i < cursor->nranges; i++)
+		values[i] = Int64GetDatum(*(int64 *) ((char *) &cursor->ranges[i] + offset));
+	return construct_array(values, cursor->nranges, type, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+}
+
+static Datum
+range_datum(const Cursor *cursor, Size offset, Oid type)
+{
+	return PointerGetDatum(range_array(cursor, offset, type));
+}
+
+/* What is visible of transactions in progress was sent on another server: seen. */
+static void
+see_restored(Cursor *cursor)
+{
+	Datum		values[2];
+	PlanResult	visible;
+
+	if (cursor->nranges == 0)
+		return;
+	values[0] = range_datum(cursor, offsetof(CursorRange, lo), XID8OID);
+	values[1] = range_datum(cursor, offsetof(CursorRange, hi), XID8OID);
+	visible = plan_run(&visible_of_ranges, PLAN_READ, values, NULL);
+	for (uint64 i = 0; i < visible.nrows; i++)
+		cursor->ranges[result_int64(&visible, i, 1) - 1].seen = result_int64(&visible, i, 2);
+}
+
+/* Where the commit of a transaction is in the WAL, if it may not be flushed yet. */
+static XLogRecPtr
+unflushed_commit(uint64 value)
+{
+	FullTransactionId xid = FullTransactionIdFromU64(value);
+	FullTransactionId next = ReadNextFullTransactionId();
+	TransactionId xid32 = XidFromFullTransactionId(xid);
+	XLogRecPtr	lsn = InvalidXLogRecPtr;
+
+	/* Not of this server, or so long ago that its status is gone. */
+	if (!TransactionIdIsNormal(xid32) || !FullTransactionIdPrecedes(xid, next) ||
+		U64FromFullTransactionId(next) - value > PG_INT32_MAX)
+		return lsn;
+	LWLockAcquire(XactTruncationLock, LW_SHARED);
+	if (TransactionIdFollowsOrEquals(xid32, TransamVariables->oldestClogXid))
+		lsn = TransactionIdGetCommitLSN(xid32);
+	LWLockRelease(XactTruncationLock);
+	return lsn;
+}
+
+/*
+ * With synchronous_commit off, a crash may take back what is visible now, and
+ * its id be given again: it is flushed before a cursor counts it as seen.
+ */
+static void
+flush_found(const PlanResult *found, uint64 nfound, int xid_column)
+{
+	uint64		last = 0;
+	XLogRecPtr	flush_to = InvalidXLogRecPtr;
+
+	if (RecoveryInProgress())
+		return;
+	for (uint64 i = 0; i < nfound; i++)
+	{
+		uint64		xid = (uint64) result_int64(found, i, xid_column);
+
+		if (xid != last)
+			flush_to = Max(flush_to, unflushed_commit(xid));
+		last = xid;
+	}
+	if (!XLogRecPtrIsInvalid(flush_to))
+		XLogFlush(flush_to);
+}
+
+/* Finds what the cursor has not seen; the cursor then has. */
+static void
+fetch_unseen(Sync *sync, Snapshot snapshot)
+{
+	Cursor	   *cursor = sync->cursor;
+	int64		last = cursor->high;
+	Datum		values[] = {
+		Int64GetDatum(sync->user_id),
+		Int64GetDatum(sync->group_id),
+		Int64GetDatum(cursor->high),
+		Int64GetDatum(sync->limit + 1),
+		range_datum(cursor, offsetof(CursorRange, lo), XID8OID),
+		range_datum(cursor, offsetof(CursorRange, hi), XID8OID),
+		range_datum(cursor, offsetof(CursorRange, seen), INT8OID)
+	};
+
+	sync->unseen = plan_run(sync->group_id == 0 ? &unseen_of_all : &unseen_of_group,
+							PLAN_READ, values, NULL);
+	sync->more = sync->unseen.nrows > sync->limit;
+	sync->found = Min(sync->unseen.nrows, sync->limit);
+	if (sync->found > 0)
+	{
+		flush_found(&sync->unseen, sync->found, UNSEEN_XID);
+		last = result_int64(&sync->unseen, sync->found - 1, 1);
+	}
+	if (sync->more && last < cursor->high)
+		cursor_advance_within(cursor, snapshot, last);
+	else
+	{
+		cursor_advance(cursor, snapshot, last);
+		see_restored(cursor);
+	}
+}
+
+/*
+ * A cursor that has seen all that is visible in the active snapshot; group_id 0
+ * is all groups.  Between owner_begin() and owner_end().
+ */
+Cursor *
+cursor_of_now(int64 user_id, int64 group_id)
+{
+	Cursor	   *cursor = cursor_start(user_id, group_id);
+	Datum		values[] = {Int64GetDatum(user_id), Int64GetDatum(group_id)};
+	PlanResult	last = plan_run(group_id == 0 ? &last_message_of_all : &last_message_of_group,
+								PLAN_READ, values, NULL);
+
+	/* The last is enough: no id up to its own is given again. */
+	flush_found(&last, last.nrows, 2);
+	cursor_advance(cursor, GetActiveSnapshot(), last.nrows > 0 ? result_int64(&last, 0, 1) : 0);
+	see_restored(cursor);
+	return cursor;
+}
+
+/* ---------- the answer ---------- */
+
+static Datum
+answer(const Sync *sync)
+{
+	JsonWriter	json;
+
+	json_begin_jsonb(&json);
+	json_begin_object(&json, NULL);
+	json_begin_array(&json, "messages");
+	for (uint64 i = 0; i < sync->found; i++)
+	{
+		Message		message;
+
+		CHECK_FOR_INTERRUPTS();
+		read_message(&message, &sync->unseen, i);
+		json_begin_object(&json, NULL);
+		json_message(&json, &message);
+		json_end_object(&json);
+	}
+	json_end_array(&json);
+	json_string(&json, "cursor", cursor_text(sync->cursor));
+	json_bool(&json, "more", sync->more);
+	json_end_object(&json);
+	return json_end_jsonb(&json);
+}
+
+/*
+ * One attempt.  False if it found nothing and there is time left to wait; the
+ * cursor has moved on all the same.
+ */
+static bool
+try_sync(Sync *sync, FunctionCallInfo fcinfo, bool may_wait, Datum *result)
+{
+	MemoryContext context = CurrentMemoryContext;
+	OwnerScope	scope;
+	MemoryContext old;
+	CursorRange *old_ranges = sync->cursor->ranges;
+	bool		done;
+
+	sync->found = 0;
+	sync->more = false;
+	if (cursor_is_ahead(sync->cursor))
+	{
+		if (!may_wait)
+			*result = answer(sync);
+		return !may_wait;
+	}
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	owner_begin(&scope, fcinfo);
+	fetch_unseen(sync, GetActiveSnapshot());
+	done = sync->found > 0 || !may_wait;
+	old = MemoryContextSwitchTo(context);
+	cursor_keep_ranges(sync->cursor, old_ranges);
+	if (done)
+		*result = answer(sync);
+	MemoryContextSwitchTo(old);
+	owner_end(&scope);
+	PopActiveSnapshot();
+	return done;
+}
+
+/* ---------- waiting ---------- */
+
+/* What pg_stat_activity says; a name of its own on 17 and later. */
+static uint32
+wait_event(void)
+{
+	static uint32 event = 0;
+
+	if (event == 0)
+		event = WaitEventExtensionNew("ChatrelSync");
+	return event;
+}
+
+/*
+ * Sleeps until there may be something to find, or the deadline.  Many senders wake
+ * every waiter: one that is woken in vain takes longer and longer breaks.
+ */
+static void
+wait_for_news(TimestampTz deadline, int *pause)
+{
+	long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+
+	if (!queue_sleep(Min(left, WAKE_UP_MS), wait_event()))
+		*pause = RETRY_MAX_MS;
+	left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+	if (*pause > 0 && left > 0)
+		(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 Min(left, *pause), wait_event());
+	CHECK_FOR_INTERRUPTS();
+	*pause = *pause == 0 ? RETRY_MIN_MS : Min(2 * *pause, RETRY_MAX_MS);
+}
+
+static Datum
+sync_until(Sync *sync, FunctionCallInfo fcinfo, TimestampTz deadline)
+{
+	int			pause = 0;
+	Datum		result;
+
+	for (;;)
+	{
+		bool		may_wait = GetCurrentTimestamp() < deadline;
+
+		if (may_wait)
+			queue_prepare_to_sleep();
+		if (try_sync(sync, fcinfo, may_wait, &result))
+			break;
+		wait_for_news(deadline, &pause);
+	}
+	queue_cancel_sleep();
+	return result;
+}
+
+/*
+ * Without the calendar, in which adding a long interval to a time is an error: a
+ * month has 30 days, and more than LONGEST_WAIT is for ever.
+ */
+static TimestampTz
+wait_deadline(FunctionCallInfo fcinfo, int argno)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Interval   *interval;
+	double		span;
+
+	if (PG_ARGISNULL(argno))
+		return now;
+	interval = PG_GETARG_INTERVAL_P(argno);
+	span = interval->time +
+		(interval->day + (double) interval->month * DAYS_PER_MONTH) * USECS_PER_DAY;
+	if (span < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("wait must not be negative")));
+	return now + (int64) Min(span, LONGEST_WAIT);
+}
+
+/* The cursor that was passed: none, 'now', or one of an earlier answer. */
+static Cursor *
+sync_cursor(FunctionCallInfo fcinfo, const Sync *sync)
+{
+	char	   *passed = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
+	OwnerScope	scope;
+	MemoryContext context = CurrentMemoryContext;
+	MemoryContext old;
+	Cursor	   *cursor;
+
+	if (passed == NULL)
+		return cursor_start(sync->user_id, sync->group_id);
+	if (strcmp(passed, "now") != 0)
+		return cursor_parse(passed, sync->user_id, sync->group_id);
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	owner_begin(&scope, fcinfo);
+	old = MemoryContextSwitchTo(context);
+	cursor = cursor_of_now(sync->user_id, sync->group_id);
+	MemoryContextSwitchTo(old);
+	owner_end(&scope);
+	PopActiveSnapshot();
+	return cursor;
+}
+
+static void
+check_may_sync(FunctionCallInfo fcinfo, const Sync *sync)
+{
+	OwnerScope	scope;
+
+	owner_begin(&scope, fcinfo);
+	if (sync->group_id != 0)
+		check_membership(sync->user_id, sync->group_id);
+	else
+		require_user(sync->user_id);
+	owner_end(&scope);
+}
+
+Datum
+chatrel_sync(PG_FUNCTION_ARGS)
+{
+	Sync		sync = {0};
+	TimestampTz deadline;
+
+	sync.group_id = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT64(1);
+	sync.limit = require_limit(fcinfo, 2, "message_limit");
+	deadline = wait_deadline(fcinfo, 3);
+	sync.user_id = acting_user(fcinfo);
+	if (!PG_ARGISNULL(1) && sync.group_id <= 0)
+		error_group_not_found(sync.group_id);
+
+	check_may_sync(fcinfo, &sync);
+	sync.cursor = sync_cursor(fcinfo, &sync);
+	PG_RETURN_DATUM(sync_until(&sync, fcinfo, deadline));
+}

@@ -1,0 +1,282 @@
+/*
+ * follow_lists.c
+ *	  Reading the follow graph: is somebody followed, and lists of users.
+ *
+ * Each list is one query, which brings the columns of the users along.  Who is
+ * a chatrel user may read all of the graph, here as in the table.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+
+#include "core/check.h"
+#include "relationships/follow_counters.h"
+#include "core/identity.h"
+#include "core/plans.h"
+#include "relationships/relationships.h"
+
+static SqlPlan follows = {
+	.sql = "SELECT FROM chatrel.relationships WHERE follower_id" EQ "$1 AND followed_id" EQ "$2",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8OID)
+};
+
+/* The columns of a list: a user, and the relationship it is listed for. */
+#define LISTED(user, relationship) \
+	"SELECT " user ".id, " user ".username, " relationship ".follow_type, " \
+	relationship ".created_at, " relationship ".id"
+
+/*
+ * A page of the users on the other side of a user's relationships.  The page is
+ * cut out of the index on (side, id) before the users are joined to it.
+ */
+#define PAGE(side, other, filter) \
+	LISTED("u", "r") \
+	" FROM (SELECT * FROM chatrel.relationships" \
+	" WHERE " side EQ "$1 AND id" LT "$2" filter \
+	" ORDER BY id DESC LIMIT $3) r" \
+	" JOIN chatrel.users u ON u.id" EQ "r." other \
+	" ORDER BY r.id DESC"
+
+#define OF_TYPE(type) " AND follow_type" EQ FOLLOW_TYPE("'" type "'")
+
+/* The same page of any type, or of one: each filter finds its index. */
+typedef struct PagePlans
+{
+	SqlPlan		any;
+	SqlPlan		name_only;
+	SqlPlan		posts;
+} PagePlans;
+
+#define PAGE_PLAN(side, other, filter) \
+	{ \
+		.sql = PAGE(side, other, filter), \
+		.expected = SPI_OK_SELECT, \
+		PLAN_ARGS(INT8OID, INT8OID, INT8OID), \
+		.by_index = true \
+	}
+
+#define PAGE_PLANS(side, other) { \
+	.any = PAGE_PLAN(side, other, ""), \
+	.name_only = PAGE_PLAN(side, other, OF_TYPE("name_only")), \
+	.posts = PAGE_PLAN(side, other, OF_TYPE("posts")) \
+}
+
+static PagePlans following_pages = PAGE_PLANS("follower_id", "followed_id");
+static PagePlans followers_pages = PAGE_PLANS("followed_id", "follower_id");
+
+/*
+ * The relationships of which the other side is looked up one by one: whoever
+ * follows few does not pay for being followed by many.  LIMIT keeps the planner
+ * from thinking otherwise.
+ */
+#define WITH_RELATIONSHIP(alias, follower, followed) \
+	" CROSS JOIN LATERAL (SELECT r.* FROM chatrel.relationships r" \
+	" WHERE r.follower_id" EQ follower " AND r.followed_id" EQ followed " LIMIT 1) " alias
+
+static SqlPlan friends_of_user = {
+	.sql = LISTED("u", "mine")
+	" FROM chatrel.relationships mine"
+	WITH_RELATIONSHIP("back", "mine.followed_id", "mine.follower_id")
+	" JOIN chatrel.users u ON u.id" EQ "mine.followed_id"
+	" WHERE mine.follower_id" EQ "$1 AND u.deleted_at IS NULL"
+	" ORDER BY mine.id DESC",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID),
+	.by_index = true
+};
+
+/* $1 is oneself, $2 the other; what is listed is how the other is followed. */
+#define MUTUAL_FOLLOWERS(from, with) \
+	LISTED("u", "other") \
+	" FROM chatrel.relationships " from with \
+	" JOIN chatrel.users u ON u.id" EQ "other.follower_id" \
+	" WHERE " from ".followed_id" EQ
+
+static SqlPlan mutual_from_mine = {
+	.sql = MUTUAL_FOLLOWERS("mine", WITH_RELATIONSHIP("other", "mine.follower_id", "$2"))
+	"$1 ORDER BY other.id DESC",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8OID),
+	.by_index = true
+};
+
+static SqlPlan mutual_from_other = {
+	.sql = MUTUAL_FOLLOWERS("other", WITH_RELATIONSHIP("mine", "other.follower_id", "$1"))
+	"$2 ORDER BY other.id DESC",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8OID),
+	.by_index = true
+};
+
+/*
+ * What is looked at is bounded, whoever follows however many: the newest 200
+ * whom the user follows, and the newest 200 of each of those.
+ */
+#define NEWEST "200"
+
+static SqlPlan suggestions = {
+	.sql = "SELECT u.id, u.username, ranked.followed_by_count"
+	" FROM (SELECT theirs.followed_id, pg_catalog.count(*) AS followed_by_count"
+	" FROM (SELECT followed_id FROM chatrel.relationships"
+	" WHERE follower_id" EQ "$1 ORDER BY id DESC LIMIT " NEWEST ") mine"
+	" CROSS JOIN LATERAL (SELECT r.followed_id FROM chatrel.relationships r"
+	" WHERE r.follower_id" EQ "mine.followed_id ORDER BY r.id DESC LIMIT " NEWEST ") theirs"
+	" WHERE theirs.followed_id" NE "$1"
+	" GROUP BY theirs.followed_id"
+	" ORDER BY followed_by_count DESC, theirs.followed_id OFFSET 0) ranked"
+	" JOIN chatrel.users u ON u.id" EQ "ranked.followed_id"
+	" WHERE u.deleted_at IS NULL AND NOT EXISTS"
+	" (SELECT FROM chatrel.relationships already"
+	" WHERE already.follower_id" EQ "$1 AND already.followed_id" EQ "ranked.followed_id)"
+	" ORDER BY ranked.followed_by_count DESC, ranked.followed_id LIMIT $2",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8OID),
+	.by_index = true
+};
+
+static SqlPlan relationships_to = {
+	.sql = "SELECT wanted.id, mine.id IS NOT NULL, theirs.id IS NOT NULL, mine.follow_type"
+	" FROM pg_catalog.unnest($2) WITH ORDINALITY AS wanted (id, n)"
+	" LEFT JOIN chatrel.relationships mine"
+	" ON mine.follower_id" EQ "$1 AND mine.followed_id" EQ "wanted.id"
+	" LEFT JOIN chatrel.relationships theirs"
+	" ON theirs.followed_id" EQ "$1 AND theirs.follower_id" EQ "wanted.id"
+	" ORDER BY wanted.n",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8ARRAYOID),
+	.by_index = true
+};
+
+PG_FUNCTION_INFO_V1(chatrel_is_following);
+PG_FUNCTION_INFO_V1(chatrel_following);
+PG_FUNCTION_INFO_V1(chatrel_followers);
+PG_FUNCTION_INFO_V1(chatrel_friends);
+PG_FUNCTION_INFO_V1(chatrel_mutual_followers);
+PG_FUNCTION_INFO_V1(chatrel_suggest_follows);
+PG_FUNCTION_INFO_V1(chatrel_relationship_to);
+
+/* An optional argument that names a user, by default the one who asks. */
+static int64
+user_or_oneself(FunctionCallInfo fcinfo, int argno)
+{
+	int64		acting = acting_user(fcinfo);
+
+	return PG_ARGISNULL(argno) ? acting : PG_GETARG_INT64(argno);
+}
+
+Datum
+chatrel_is_following(PG_FUNCTION_ARGS)
+{
+	int64		followed_id = require_int64(fcinfo, 0, "followed_id");
+	int64		follower_id = user_or_oneself(fcinfo, 1);
+	Datum		values[] = {Int64GetDatum(follower_id), Int64GetDatum(followed_id)};
+	OwnerScope	scope;
+	bool		result;
+
+	owner_begin(&scope, fcinfo);
+	result = plan_run(&follows, PLAN_READ, values, NULL).nrows > 0;
+	owner_end(&scope);
+
+	PG_RETURN_BOOL(result);
+}
+
+/* Returns the rows of a plan; where there are none, the user may not exist. */
+static Datum
+return_list(FunctionCallInfo fcinfo, SqlPlan *plan, Datum *values, int64 user_id)
+{
+	OwnerScope	scope;
+
+	InitMaterializedSRF(fcinfo, 0);
+
+	owner_begin(&scope, fcinfo);
+	if (plan_fill(plan, (ReturnSetInfo *) fcinfo->resultinfo, values, NULL) == 0)
+		require_user(user_id);
+	owner_end(&scope);
+
+	return (Datum) 0;
+}
+
+static SqlPlan *
+page_plan(PagePlans *plans, FunctionCallInfo fcinfo, int argno)
+{
+	if (PG_ARGISNULL(argno))
+		return &plans->any;
+	if (strcmp(follow_type_label(PG_GETARG_DATUM(argno)), "name_only") == 0)
+		return &plans->name_only;
+	return &plans->posts;
+}
+
+/* following() and followers(): user_id, follow_type, before, row_limit, as_user */
+static Datum
+return_page(FunctionCallInfo fcinfo, PagePlans *plans)
+{
+	int64		before = PG_ARGISNULL(2) ? PG_INT64_MAX : PG_GETARG_INT64(2);
+	int			row_limit = require_limit(fcinfo, 3, "row_limit");
+	int64		user_id = user_or_oneself(fcinfo, 0);
+	Datum		values[] = {Int64GetDatum(user_id), Int64GetDatum(before),
+	Int64GetDatum(row_limit)};
+
+	return return_list(fcinfo, page_plan(plans, fcinfo, 1), values, user_id);
+}
+
+Datum
+chatrel_following(PG_FUNCTION_ARGS)
+{
+	return return_page(fcinfo, &following_pages);
+}
+
+Datum
+chatrel_followers(PG_FUNCTION_ARGS)
+{
+	return return_page(fcinfo, &followers_pages);
+}
+
+Datum
+chatrel_friends(PG_FUNCTION_ARGS)
+{
+	int64		user_id = user_or_oneself(fcinfo, 0);
+	Datum		values[] = {Int64GetDatum(user_id)};
+
+	return return_list(fcinfo, &friends_of_user, values, user_id);
+}
+
+/* From the side of who has fewer followers. */
+Datum
+chatrel_mutual_followers(PG_FUNCTION_ARGS)
+{
+	int64		user_id = require_int64(fcinfo, 0, "user_id");
+	int64		acting = acting_user(fcinfo);
+	Datum		values[] = {Int64GetDatum(acting), Int64GetDatum(user_id)};
+	OwnerScope	scope;
+	bool		from_mine;
+
+	owner_begin(&scope, fcinfo);
+	from_mine = count_followers(acting) < count_followers(user_id);
+	owner_end(&scope);
+
+	return return_list(fcinfo, from_mine ? &mutual_from_mine : &mutual_from_other,
+					   values, user_id);
+}
+
+Datum
+chatrel_suggest_follows(PG_FUNCTION_ARGS)
+{
+	int			row_limit = require_limit(fcinfo, 0, "row_limit");
+	int64		user_id = acting_user(fcinfo);
+	Datum		values[] = {Int64GetDatum(user_id), Int64GetDatum(row_limit)};
+
+	return return_list(fcinfo, &suggestions, values, user_id);
+}
+
+Datum
+chatrel_relationship_to(PG_FUNCTION_ARGS)
+{
+	ArrayType  *ids = require_ids(fcinfo, 0, "user_ids");
+	int64		user_id = acting_user(fcinfo);
+	Datum		values[] = {Int64GetDatum(user_id), PointerGetDatum(ids)};
+
+	return return_list(fcinfo, &relationships_to, values, user_id);
+}
