@@ -12,7 +12,7 @@
 # Classes of what is in the log
 #   crash     PANIC, or a process that was terminated by a signal
 #   internal  an internal error (XX) in a function of chatrel, in the relay, or under fire of calls.pl
-#   unlisted  an error of a function of chatrel whose SQLSTATE is not in the README's tables
+#   unlisted  an error of a function of chatrel whose SQLSTATE is not in doc/errors.md
 #   leak      a warning that something was not released
 #   expected  an error of a function of chatrel, as listed
 #   core      what PostgreSQL itself says of a statement before, or outside, any function of chatrel

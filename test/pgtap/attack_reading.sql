@@ -1,7 +1,7 @@
 -- Attempts to read, or to find out, what is others'.  eve is a database user with
 -- a chatrel user of her own; mem may use the schema and is nobody in it; all may
 -- read every table of the server (pg_read_all_data), and put its rows there.
--- What PostgreSQL cannot prevent is tested too, and said in the README's caveats.
+-- What PostgreSQL cannot prevent is tested too, and said in doc/security.md.
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;

@@ -1,7 +1,7 @@
 -- Attempts to write, to change what chatrel's functions do, to run code with the
 -- rights of their owner, and to make them fail.  eve is a database user with a
 -- chatrel user of her own, a schema, and the right to make others.  What
--- PostgreSQL cannot prevent is tested too, and said in the README's caveats.
+-- PostgreSQL cannot prevent is tested too, and said in doc/security.md.
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;

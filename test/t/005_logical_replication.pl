@@ -1,5 +1,5 @@
 # The tables are replicated logically into another server's database, which reads
-# them like its own, and can take over: the README's section on replication.
+# them like its own, and can take over: doc/operations.md on replicas.
 
 use strict;
 use warnings;
