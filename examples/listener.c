@@ -32,9 +32,8 @@ static char *cursor;			/* NULL: all messages there are */
 
 /* The server takes the answer apart: a row for each message, or one without. */
 #define SYNC_SQL \
-	"SELECT answer ->> 'cursor', answer ->> 'more'," \
-	" m ->> 'id', m ->> 'group_id', m ->> 'sender_id', m -> 'message'" \
-	" FROM chatrel.sync($1, as_user => $2) AS answer" \
+	"SELECT answer ->> 'cursor', answer ->> 'more', m ->> 'id', m ->> 'group_id'," \
+	" m ->> 'sender_id', m -> 'message' FROM chatrel.sync($1, as_user => $2) AS answer" \
 	" LEFT JOIN jsonb_array_elements(answer -> 'messages') WITH ORDINALITY AS e (m, n) ON true" \
 	" ORDER BY n"
 
@@ -114,10 +113,7 @@ go_on(void)
 	PQclear(listening);
 	while (catch_up())
 	{
-		struct pollfd socket = {
-			.fd = PQsocket(conn),
-			.events = POLLIN
-		};
+		struct pollfd socket = {PQsocket(conn), POLLIN, 0};
 		PGnotify   *notify;
 		bool		heard = false;
 

@@ -178,7 +178,8 @@ demand_same(const Cursor *a, const Cursor *b)
 {
 	demand(a->user_id == b->user_id && a->group_id == b->group_id && a->high == b->high,
 		   "the ids are the same");
-	demand(a->anchor.id == b->anchor.id && a->anchor.xid == b->anchor.xid, "the anchor is the same");
+	demand(a->anchor.id == b->anchor.id && a->anchor.xid == b->anchor.xid,
+		   "the anchor is the same");
 	demand(a->origin.epoch.id == b->origin.epoch.id &&
 		   a->origin.epoch.started_at == b->origin.epoch.started_at &&
 		   a->origin.epoch.database == b->origin.epoch.database, "the epoch is the same");
