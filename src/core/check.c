@@ -98,3 +98,14 @@ require_ids(FunctionCallInfo fcinfo, int argno, const char *name)
 				 errmsg("%s must not contain nulls", name)));
 	return ids;
 }
+
+/* A trigger that the owner has added can make an INSERT do nothing. */
+void
+error_row_discarded(const char *table)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+			 errmsg("a trigger on chatrel.%s has discarded the row", table),
+			 err_generic_string(PG_DIAG_SCHEMA_NAME, "chatrel"),
+			 err_generic_string(PG_DIAG_TABLE_NAME, table)));
+}

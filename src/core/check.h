@@ -9,6 +9,8 @@
 #include "fmgr.h"
 #include "utils/array.h"
 
+#include "core/compat.h"
+
 extern void check_not_null(FunctionCallInfo fcinfo, int argno, const char *name);
 extern bool require_bool(FunctionCallInfo fcinfo, int argno, const char *name);
 extern int64 require_int64(FunctionCallInfo fcinfo, int argno, const char *name);
@@ -18,5 +20,7 @@ extern text *require_text(FunctionCallInfo fcinfo, int argno, const char *name,
 extern void check_text(const char *data, int bytes, const char *name,
 					   int max_length, const char *parameter);
 extern ArrayType *require_ids(FunctionCallInfo fcinfo, int argno, const char *name);
+
+pg_noreturn extern void error_row_discarded(const char *table);
 
 #endif							/* CHATREL_CHECK_H */

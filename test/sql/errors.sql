@@ -211,6 +211,19 @@ DROP TABLE t;
 
 SELECT written();
 
+---------------------------------------------------------------------------
+-- 27000: a trigger of the owner's discards the row: an error, and no endless loop
+---------------------------------------------------------------------------
+
+CREATE FUNCTION discard() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER discard BEFORE INSERT ON chatrel.groups_messages FOR EACH ROW EXECUTE FUNCTION discard();
+SELECT fails('SELECT chatrel.send_group_message(1, ''x'')');
+-- but who is no member is told so
+SELECT fails('SELECT chatrel.send_group_message(1, ''x'', as_user => 4)');
+DROP TRIGGER discard ON chatrel.groups_messages;
+DROP FUNCTION discard();
+SELECT written();
+
 -- in a transaction that only reads, whatever writes or listens fails, and what reads works
 BEGIN READ ONLY;
 SELECT fails('SELECT chatrel.create_user(''x'')');
