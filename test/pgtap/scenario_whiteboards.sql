@@ -105,9 +105,9 @@ SELECT is(chatrel.change_whiteboard(:board, :'both', 'mark_as_invalid'), :'both'
 
 -- update
 SELECT throws_ok(format('SELECT chatrel.change_whiteboard(%s, %L, ''update'')', :board, :'less'), '22023',
-	'on_replace must not be update for stickers', 'update is for has_one');
+	'on_replace must be raise, mark_as_invalid, nilify or delete, not "update"', 'update is for has_one');
 SELECT throws_ok(format('SELECT chatrel.change_whiteboard(%s, %L, ''update'')', :board, :'both'), '22023',
-	'on_replace must not be update for stickers', 'update is refused even where nothing is missing');
+	'on_replace must be raise, mark_as_invalid, nilify or delete, not "update"', 'update is refused even where nothing is missing');
 SELECT is(chatrel.get_whiteboard(:board), :'both'::jsonb, 'update changes nothing');
 
 -- required

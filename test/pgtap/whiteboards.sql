@@ -130,9 +130,9 @@ FROM bad, chatrel.change_whiteboard(:board, params, 'mark_as_invalid') AS answer
 
 SELECT is(chatrel.get_whiteboard(:board), :'before'::jsonb, 'nothing was written');
 SELECT throws_ok(format($$SELECT chatrel.change_whiteboard(%s, %L, 'ignore')$$, :board, '{"stickers": []}'), '22023',
-	'on_replace must be raise, mark_as_invalid, nilify, delete or update, not "ignore"', 'an on_replace that there is not');
+	'on_replace must be raise, mark_as_invalid, nilify or delete, not "ignore"', 'an on_replace that there is not');
 SELECT throws_ok(format($$SELECT chatrel.change_whiteboard(%s, %L, 'RAISE')$$, :board, '{"stickers": []}'), '22023',
-	'on_replace must be raise, mark_as_invalid, nilify, delete or update, not "RAISE"', 'on_replace is in small letters');
+	'on_replace must be raise, mark_as_invalid, nilify or delete, not "RAISE"', 'on_replace is in small letters');
 
 SELECT is((SELECT count(*) FROM jsonb_object_keys(chatrel.change_whiteboard(:board,
 	jsonb_build_object('stickers', (SELECT jsonb_agg(i) FROM generate_series(1, 1000000) i)), 'mark_as_invalid') -> 'errors')),
