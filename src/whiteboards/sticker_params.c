@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "common/int.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -24,6 +25,9 @@
 
 /* How much of a text that is not known is shown, in bytes. */
 #define MAX_SHOWN_KEY	64
+
+#define OUT_OF_RANGE	"is out of range for type bigint"
+#define NO_DIGITS		"must consist of digits, where it is a string"
 
 /* ---------- faults ---------- */
 
@@ -94,23 +98,17 @@ get_key(const JsonbValue *object, const char *key, JsonbValue *buffer)
 
 /* What is a whole number is an integer, however it is written. */
 static bool
-get_integer(StickerParams *params, int position, const char *field, JsonbValue *value,
-			int64 *result)
+get_number(StickerParams *params, int position, const char *field, JsonbValue *value,
+		   int64 *result)
 {
-	Datum		number;
+	Datum		number = NumericGetDatum(value->val.numeric);
 
-	if (value->type != jbvNumeric)
-	{
-		bad_type(params, position, field, "number", value);
-		return false;
-	}
-	number = NumericGetDatum(value->val.numeric);
 	if (DatumGetBool(DirectFunctionCall2(numeric_lt, number,
 										 NumericGetDatum(int64_to_numeric(PG_INT64_MIN)))) ||
 		DatumGetBool(DirectFunctionCall2(numeric_gt, number,
 										 NumericGetDatum(int64_to_numeric(PG_INT64_MAX)))))
 	{
-		bad_value(params, position, field, "is out of range for type bigint");
+		bad_value(params, position, field, OUT_OF_RANGE);
 		return false;
 	}
 	*result = DatumGetInt64(DirectFunctionCall1(numeric_int8, number));
@@ -121,6 +119,46 @@ get_integer(StickerParams *params, int position, const char *field, JsonbValue *
 		return false;
 	}
 	return true;
+}
+
+/* Drivers of languages whose numbers are doubles have bigints as strings. */
+static bool
+get_digits(StickerParams *params, int position, const char *field, JsonbValue *value,
+		   int64 *result)
+{
+	const char *digits = value->val.string.val;
+	int			ndigits = value->val.string.len;
+	bool		overflow = false;
+
+	*result = 0;
+	for (int i = 0; i < ndigits; i++)
+	{
+		if (digits[i] < '0' || digits[i] > '9')
+		{
+			bad_value(params, position, field, NO_DIGITS);
+			return false;
+		}
+		overflow = overflow || pg_mul_s64_overflow(*result, 10, result) ||
+			pg_add_s64_overflow(*result, digits[i] - '0', result);
+	}
+	if (ndigits == 0 || overflow)
+	{
+		bad_value(params, position, field, ndigits == 0 ? NO_DIGITS : OUT_OF_RANGE);
+		return false;
+	}
+	return true;
+}
+
+static bool
+get_integer(StickerParams *params, int position, const char *field, JsonbValue *value,
+			int64 *result)
+{
+	if (value->type == jbvNumeric)
+		return get_number(params, position, field, value, result);
+	if (value->type == jbvString)
+		return get_digits(params, position, field, value, result);
+	bad_type(params, position, field, "number", value);
+	return false;
 }
 
 /* A required text; NULL where it has a fault. */

@@ -15,13 +15,13 @@ typedef struct IdList
 	int64	   *ids;
 } IdList;
 
-/* What was done; the stickers are those there are now. */
+/* What was done. */
 typedef struct StickerChange
 {
 	IdList		inserted;
 	IdList		updated;
+	IdList		moved;
 	IdList		removed;		/* deleted, or taken off */
-	Stickers	stickers;
 } StickerChange;
 
 /* Between owner_begin() and owner_end(). */

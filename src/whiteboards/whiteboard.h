@@ -23,9 +23,11 @@ typedef struct Sticker
 	int64		id;
 	text	   *url;
 	text	   *title;
+	int64		position;
 	TimestampTz created_at;
 	TimestampTz updated_at;
 	struct Sticker *match;		/* the same sticker on the other side */
+	bool		moved;			/* to another place among those that stay */
 } Sticker;
 
 typedef struct Stickers

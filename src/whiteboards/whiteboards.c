@@ -7,7 +7,8 @@
  * told in stickers.c; here is who may do it, and who hears of it.
  *
  * Locks are taken in the order membership, whiteboard, stickers; channels are
- * locked at commit, after all of them.
+ * locked at commit, after all of them.  Whoever writes a sticker that is on a
+ * whiteboard has locked the whiteboard before.
  */
 #include "postgres.h"
 
@@ -54,21 +55,48 @@ static SqlPlan whiteboard_lock = {
 static SqlPlan whiteboard_touch = {
 	.sql = "UPDATE chatrel.whiteboards"
 	" SET version = version OPERATOR(pg_catalog.+) 1, updated_at = pg_catalog.now()"
-	" WHERE group_id" EQ "$1 AND id" EQ "$2",
-	.expected = SPI_OK_UPDATE,
+	" WHERE group_id" EQ "$1 AND id" EQ "$2 RETURNING version",
+	.expected = SPI_OK_UPDATE_RETURNING,
+	PLAN_ARGS(INT8OID, INT8OID)
+};
+
+/* Its stickers go with it, by the foreign key. */
+static SqlPlan whiteboard_delete = {
+	.sql = "DELETE FROM chatrel.whiteboards WHERE group_id" EQ "$1 AND id" EQ "$2",
+	.expected = SPI_OK_DELETE,
+	PLAN_ARGS(INT8OID, INT8OID)
+};
+
+/* A sticker may be on no whiteboard; it does not get on one again. */
+static SqlPlan whiteboard_lock_by_sticker = {
+	.sql = "SELECT FROM chatrel.stickers s JOIN chatrel.whiteboards w"
+	" ON w.group_id" EQ "s.group_id AND w.id" EQ "s.whiteboard_id"
+	" WHERE s.group_id" EQ "$1 AND s.id" EQ "$2 FOR NO KEY UPDATE OF w",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8OID)
+};
+
+static SqlPlan sticker_delete = {
+	.sql = "DELETE FROM chatrel.stickers WHERE group_id" EQ "$1 AND id" EQ "$2"
+	" RETURNING whiteboard_id",
+	.expected = SPI_OK_DELETE_RETURNING,
 	PLAN_ARGS(INT8OID, INT8OID)
 };
 
 PG_FUNCTION_INFO_V1(chatrel_create_whiteboard);
 PG_FUNCTION_INFO_V1(chatrel_get_whiteboard);
 PG_FUNCTION_INFO_V1(chatrel_change_whiteboard);
+PG_FUNCTION_INFO_V1(chatrel_delete_whiteboard);
+PG_FUNCTION_INFO_V1(chatrel_delete_sticker);
 
 static void
 error_whiteboard_not_found(int64 whiteboard_id)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_NO_DATA_FOUND),
-			 errmsg("whiteboard %lld does not exist", (long long) whiteboard_id)));
+			 errmsg("whiteboard %lld does not exist", (long long) whiteboard_id),
+			 err_generic_string(PG_DIAG_SCHEMA_NAME, "chatrel"),
+			 err_generic_string(PG_DIAG_TABLE_NAME, "whiteboards")));
 }
 
 static void
@@ -92,6 +120,7 @@ change_event(JsonWriter *event, const Whiteboard *whiteboard, const StickerChang
 	{
 		json_ids(event, "inserted", &change->inserted);
 		json_ids(event, "updated", &change->updated);
+		json_ids(event, "moved", &change->moved);
 		json_ids(event, "deleted", &change->removed);
 	}
 	else
@@ -107,6 +136,17 @@ announce_change(const Whiteboard *whiteboard, const StickerChange *change)
 	change_event(&event, whiteboard, change, true);
 	if (!event_fits(&event))
 		change_event(&event, whiteboard, change, false);
+	announce(EVENT_GROUP, whiteboard->group_id, true, &event);
+}
+
+static void
+announce_deletion(const Whiteboard *whiteboard)
+{
+	JsonWriter	event;
+
+	event_begin(&event, "whiteboard_deleted");
+	json_int64(&event, "id", whiteboard->id);
+	json_int64(&event, "group_id", whiteboard->group_id);
 	announce(EVENT_GROUP, whiteboard->group_id, true, &event);
 }
 
@@ -135,6 +175,7 @@ chatrel_create_whiteboard(PG_FUNCTION_ARGS)
 	Datum		values[] = {Int64GetDatum(group_id)};
 	Whiteboard	whiteboard;
 	StickerChange nothing = {0};
+	Stickers	no_stickers = {0};
 	OwnerScope	scope;
 	PlanResult	created;
 	Datum		result;
@@ -144,7 +185,7 @@ chatrel_create_whiteboard(PG_FUNCTION_ARGS)
 	created = plan_run(&whiteboard_create, PLAN_WRITE, values, NULL);
 	read_whiteboard(&whiteboard, &created);
 	announce_change(&whiteboard, &nothing);
-	result = return_document(whiteboard_document(&whiteboard, &nothing.stickers));
+	result = return_document(whiteboard_document(&whiteboard, &no_stickers));
 	owner_end(&scope);
 
 	PG_RETURN_DATUM(result);
@@ -174,26 +215,37 @@ chatrel_get_whiteboard(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(result);
 }
 
+/* Finds the group of a whiteboard, and locks the membership in it; false if there is none. */
+static bool
+lock_member_of(Whiteboard *whiteboard, int64 user_id)
+{
+	Datum		values[] = {Int64GetDatum(whiteboard->id)};
+	PlanResult	found = plan_run(&whiteboard_group, PLAN_WRITE, values, NULL);
+
+	if (found.nrows == 0)
+		return false;
+	whiteboard->group_id = result_int64(&found, 0, 1);
+	lock_membership(user_id, whiteboard->group_id, MEMBER_WRITES);
+	return true;
+}
+
 /* Locks the whiteboard, of which the id is given, for a member of its group. */
 static void
 lock_whiteboard(Whiteboard *whiteboard, int64 user_id)
 {
-	Datum		values[2] = {Int64GetDatum(whiteboard->id)};
-	PlanResult	found = plan_run(&whiteboard_group, PLAN_WRITE, values, NULL);
+	Datum		values[2];
+	PlanResult	locked;
 
-	if (found.nrows == 0)
+	if (!lock_member_of(whiteboard, user_id))
 		error_whiteboard_not_found(whiteboard->id);
-	whiteboard->group_id = result_int64(&found, 0, 1);
-	lock_membership(user_id, whiteboard->group_id, MEMBER_WRITES);
-
 	values[0] = Int64GetDatum(whiteboard->group_id);
 	values[1] = Int64GetDatum(whiteboard->id);
-	found = plan_run(&whiteboard_lock, PLAN_WRITE, values, NULL);
-	if (found.nrows == 0)
+	locked = plan_run(&whiteboard_lock, PLAN_WRITE, values, NULL);
+	if (locked.nrows == 0)
 		error_whiteboard_not_found(whiteboard->id);
-	whiteboard->version = result_int64(&found, 0, 1);
-	whiteboard->created_at = result_int64(&found, 0, 2);
-	whiteboard->updated_at = result_int64(&found, 0, 3);
+	whiteboard->version = result_int64(&locked, 0, 1);
+	whiteboard->created_at = result_int64(&locked, 0, 2);
+	whiteboard->updated_at = result_int64(&locked, 0, 3);
 }
 
 /* Gives a locked whiteboard a new version, and tells its group why. */
@@ -201,9 +253,9 @@ static void
 touch_whiteboard(Whiteboard *whiteboard, const StickerChange *change)
 {
 	Datum		values[] = {Int64GetDatum(whiteboard->group_id), Int64GetDatum(whiteboard->id)};
+	PlanResult	touched = plan_run(&whiteboard_touch, PLAN_WRITE, values, NULL);
 
-	plan_run(&whiteboard_touch, PLAN_WRITE, values, NULL);
-	whiteboard->version++;
+	whiteboard->version = result_int64(&touched, 0, 1);
 	whiteboard->updated_at = GetCurrentTransactionStartTimestamp();
 	announce_change(whiteboard, change);
 }
@@ -250,10 +302,74 @@ chatrel_change_whiteboard(PG_FUNCTION_ARGS)
 	{
 		if (stickers_changed(&change))
 			touch_whiteboard(&whiteboard, &change);
-		result = whiteboard_document(&whiteboard, &change.stickers);
+		result = whiteboard_document(&whiteboard, &params->stickers);
 	}
 	result = return_document(result);
 	owner_end(&scope);
 
 	PG_RETURN_DATUM(result);
+}
+
+/* False if there is no such whiteboard, which may have been deleted before. */
+Datum
+chatrel_delete_whiteboard(PG_FUNCTION_ARGS)
+{
+	Whiteboard	whiteboard = {.id = require_int64(fcinfo, 0, "whiteboard_id")};
+	int64		user_id = acting_user(fcinfo);
+	OwnerScope	scope;
+	bool		deleted = false;
+
+	owner_begin(&scope, fcinfo);
+	if (lock_member_of(&whiteboard, user_id))
+	{
+		Datum		values[] = {Int64GetDatum(whiteboard.group_id), Int64GetDatum(whiteboard.id)};
+
+		deleted = plan_run(&whiteboard_delete, PLAN_WRITE, values, NULL).nrows > 0;
+	}
+	if (deleted)
+		announce_deletion(&whiteboard);
+	owner_end(&scope);
+
+	PG_RETURN_BOOL(deleted);
+}
+
+/*
+ * Deletes a sticker, which is on a whiteboard, or was taken off it.  Of the
+ * latter nobody is told: it was announced as deleted when it was taken off.
+ */
+static bool
+delete_sticker(int64 group_id, int64 sticker_id)
+{
+	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(sticker_id)};
+	Whiteboard	whiteboard = {.group_id = group_id};
+	StickerChange change = {.removed = {.n = 1, .ids = &sticker_id}};
+	PlanResult	deleted;
+
+	plan_run(&whiteboard_lock_by_sticker, PLAN_WRITE, values, NULL);
+	deleted = plan_run(&sticker_delete, PLAN_WRITE, values, NULL);
+	if (deleted.nrows == 0)
+		return false;
+	if (!result_is_null(&deleted, 0, 1))
+	{
+		whiteboard.id = result_int64(&deleted, 0, 1);
+		touch_whiteboard(&whiteboard, &change);
+	}
+	return true;
+}
+
+Datum
+chatrel_delete_sticker(PG_FUNCTION_ARGS)
+{
+	int64		group_id = require_int64(fcinfo, 0, "group_id");
+	int64		sticker_id = require_int64(fcinfo, 1, "sticker_id");
+	int64		user_id = acting_user(fcinfo);
+	OwnerScope	scope;
+	bool		deleted;
+
+	owner_begin(&scope, fcinfo);
+	lock_membership(user_id, group_id, MEMBER_WRITES);
+	deleted = delete_sticker(group_id, sticker_id);
+	owner_end(&scope);
+
+	PG_RETURN_BOOL(deleted);
 }
