@@ -1,6 +1,6 @@
 -- Attempts to be somebody else.  eve is a database user with a chatrel user of
 -- her own; nob may use the schema and is nobody in it; app may act as any user.
--- What PostgreSQL cannot prevent is tested too, and said in the README's caveats.
+-- What PostgreSQL cannot prevent is tested too, and said in doc/security.md.
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;

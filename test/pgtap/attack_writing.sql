@@ -1,7 +1,7 @@
 -- Attempts to write, to change what chatrel's functions do, to run code with the
 -- rights of their owner, and to make them fail.  eve is a database user with a
 -- chatrel user of her own, a schema, and the right to make others.  What
--- PostgreSQL cannot prevent is tested too, and said in the README's caveats.
+-- PostgreSQL cannot prevent is tested too, and said in doc/security.md.
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
@@ -118,7 +118,7 @@ SELECT throws_ok(statement, '42501', NULL, 'refused: ' || statement) FROM unnest
 	'DELETE FROM chatrel.stickers',
 	'DELETE FROM chatrel.whiteboards',
 	'MERGE INTO chatrel.groups g USING tap_hers.mine m ON g.id = m.id WHEN NOT MATCHED THEN INSERT (name, creator_id) VALUES (''x'', 2)',
-	'SELECT setval(''chatrel.groups_messages_id_seq'', 1)',
+	'SELECT setval(''chatrel.event_ids'', 1)',
 	'SELECT nextval(''chatrel.groups_id_seq'')',
 	'SELECT pg_reload_conf()',
 	'LOAD ''chatrel''',
