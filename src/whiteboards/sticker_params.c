@@ -50,10 +50,10 @@ path_of(int position, const char *field)
 
 void
 add_fault(StickerParams *params, int sqlstate, int position, const char *field,
-			 const char *problem, const char *hint)
+		  const char *problem, const char *hint)
 {
 	char	   *path = path_of(position, field);
-	Fault *fault;
+	Fault	   *fault;
 
 	if (params->on_replace != ON_REPLACE_MARK_AS_INVALID)
 		ereport(ERROR,

@@ -226,8 +226,10 @@ collect(const Stickers *stickers, bool (*is_in) (const Sticker *))
 static IdList
 batch_ids(const Batch *batch)
 {
-	IdList		ids = {.n = batch->n, .ids = palloc_array(int64, batch->n)};
+	IdList		ids;
 
+	ids.n = batch->n;
+	ids.ids = palloc_array(int64, batch->n);
 	for (int i = 0; i < batch->n; i++)
 		ids.ids[i] = batch->rows[i]->id;
 	return ids;

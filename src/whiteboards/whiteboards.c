@@ -342,9 +342,10 @@ delete_sticker(int64 group_id, int64 sticker_id)
 {
 	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(sticker_id)};
 	Whiteboard	whiteboard = {.group_id = group_id};
-	StickerChange change = {.removed = {.n = 1, .ids = &sticker_id}};
+	StickerChange change = {.removed.n = 1};
 	PlanResult	deleted;
 
+	change.removed.ids = &sticker_id;
 	plan_run(&whiteboard_lock_by_sticker, PLAN_WRITE, values, NULL);
 	deleted = plan_run(&sticker_delete, PLAN_WRITE, values, NULL);
 	if (deleted.nrows == 0)
