@@ -290,6 +290,8 @@ our %CALLS = (
 	create_whiteboard => 'SELECT chatrel.create_whiteboard(:group, :user)',
 	get_whiteboard => 'SELECT chatrel.get_whiteboard(:board, :user)',
 	change_whiteboard => q{SELECT chatrel.change_whiteboard(:board, '{"stickers": [{"url": "u", "title": "t"}]}', 'delete', :user)},
+	delete_whiteboard => 'SELECT chatrel.delete_whiteboard(:board, :user)',
+	delete_sticker => 'SELECT chatrel.delete_sticker(:group, (SELECT max(id) FROM chatrel.stickers), :user)',
 );
 
 sub caller_in_vain

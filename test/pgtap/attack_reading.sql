@@ -37,7 +37,7 @@ SELECT chatrel.change_whiteboard(g, jsonb_build_object('stickers', jsonb_build_a
 	FROM (VALUES (1, 'secret'), (2, 'hello')) m (g, t);
 SELECT count(*) FROM chatrel.listen(1), chatrel.listen_all();
 
-SELECT plan(125);
+SELECT plan(128);
 
 ---------------------------------------------------------------------------
 -- privileges that were meant for something else
@@ -195,6 +195,9 @@ SELECT throws_ok('SELECT ' || format(call, id), 'P0002', 'group ' || id || ' doe
 SELECT throws_ok('SELECT chatrel.get_whiteboard(1)', 'P0002', 'whiteboard 1 does not exist', 'a whiteboard too');
 SELECT throws_ok($$ SELECT chatrel.send_group_message(1, 'x') $$, '42501', 'user 2 is not a member of group 1', 'writing: there is such a group, as the contract says');
 SELECT throws_ok($$ SELECT chatrel.change_whiteboard(1, '{"stickers": []}', 'delete') $$, '42501', 'user 2 is not a member of group 1', 'and a whiteboard');
+SELECT throws_ok('SELECT chatrel.delete_whiteboard(1)', '42501', 'user 2 is not a member of group 1', 'which is deleted by members only');
+SELECT throws_ok('SELECT chatrel.delete_sticker(1, ' || id || ')', '42501', 'user 2 is not a member of group 1', 'a sticker that there is, and one that is not')
+	FROM unnest(ARRAY[1, 99999]) AS id;
 
 ---------------------------------------------------------------------------
 -- cursors of her own making

@@ -11,7 +11,7 @@ SELECT current_database() AS db \gset
 GRANT CREATE, TEMP ON DATABASE :"db" TO tap_eve;
 GRANT CREATE ON SCHEMA public TO tap_eve;
 
-SELECT plan(100);
+SELECT plan(103);
 
 ---------------------------------------------------------------------------
 -- before there is an extension
@@ -114,6 +114,9 @@ SELECT throws_ok(statement, '42501', NULL, 'refused: ' || statement) FROM unnest
 	'INSERT INTO chatrel.follow_counters VALUES (1, 0, 0, 1000000)',
 	'INSERT INTO chatrel.whiteboards (group_id) VALUES (1)',
 	'UPDATE chatrel.stickers SET title = ''x''',
+	'UPDATE chatrel.stickers SET position = 1',
+	'DELETE FROM chatrel.stickers',
+	'DELETE FROM chatrel.whiteboards',
 	'MERGE INTO chatrel.groups g USING tap_hers.mine m ON g.id = m.id WHEN NOT MATCHED THEN INSERT (name, creator_id) VALUES (''x'', 2)',
 	'SELECT setval(''chatrel.event_ids'', 1)',
 	'SELECT nextval(''chatrel.groups_id_seq'')',
@@ -185,6 +188,7 @@ BEGIN
 	PERFORM chatrel.change_whiteboard(1, '{"stickers": [{"id": 1, "url": "u", "title": "T"}, {"url": "w", "title": "t"}]}', 'nilify');
 	PERFORM chatrel.change_whiteboard(1, '{"stickers": []}', 'delete');
 	PERFORM chatrel.get_whiteboard(1);
+	PERFORM chatrel.delete_sticker(2, 2), chatrel.delete_whiteboard(1);
 	PERFORM chatrel.leave_group(2);
 	PERFORM 1 FROM chatrel.users, chatrel.groups, chatrel.groups_members, chatrel.groups_messages, chatrel.relationships, chatrel.whiteboards, chatrel.stickers, chatrel.my_memberships;
 	RETURN 'done';
