@@ -14,7 +14,7 @@ push_child(JsonWriter *json, const NestedAssociation *association,
 		   const NestedChild *child)
 {
 	json_begin_object(json, NULL);
-	json_int64(json, "id", child->id);
+	json_id(json, "id", child->id);
 	for (int i = 0; i < association->nfields; i++)
 		json_text(json, association->fields[i].name, child->values[i]);
 	json_timestamp(json, "created_at", child->created_at);
@@ -44,8 +44,8 @@ nested_document(const NestedAssociation *association, const NestedParent *parent
 
 	json_begin_jsonb(&json);
 	json_begin_object(&json, NULL);
-	json_int64(&json, "id", parent->id);
-	json_int64(&json, association->shard_key, parent->shard);
+	json_id(&json, "id", parent->id);
+	json_id(&json, association->shard_key, parent->shard);
 	json_int64(&json, "version", parent->version);
 	json_timestamp(&json, "created_at", parent->created_at);
 	json_timestamp(&json, "updated_at", parent->updated_at);
