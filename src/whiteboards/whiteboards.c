@@ -13,6 +13,7 @@
 #include "catalog/pg_type.h"
 
 #include "core/check.h"
+#include "core/errors.h"
 #include "delivery/events.h"
 #include "groups/members.h"
 #include "core/identity.h"
@@ -68,7 +69,8 @@ error_whiteboard_not_found(int64 whiteboard_id)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_NO_DATA_FOUND),
-			 errmsg("whiteboard %lld does not exist", (long long) whiteboard_id)));
+			 errmsg("whiteboard %lld does not exist", (long long) whiteboard_id),
+			 err_table("whiteboards")));
 }
 
 static void
@@ -76,7 +78,7 @@ json_ids(JsonWriter *json, const char *key, const NestedIds *ids)
 {
 	json_begin_array(json, key);
 	for (int i = 0; i < ids->n; i++)
-		json_int64(json, NULL, ids->ids[i]);
+		json_id(json, NULL, ids->ids[i]);
 	json_end_array(json);
 }
 
@@ -85,8 +87,8 @@ change_event(JsonWriter *event, const NestedParent *whiteboard, const NestedChan
 			 bool with_ids)
 {
 	event_begin(event, "whiteboard_changed");
-	json_int64(event, "id", whiteboard->id);
-	json_int64(event, "group_id", whiteboard->shard);
+	json_id(event, "id", whiteboard->id);
+	json_id(event, "group_id", whiteboard->shard);
 	json_int64(event, "version", whiteboard->version);
 	if (with_ids)
 	{
@@ -205,7 +207,8 @@ check_version(const NestedParent *whiteboard, const NestedParams *params)
 						(long long) params->version),
 				 errdetail("It was changed by another request."),
 				 errhint("Read it again, with chatrel.get_whiteboard(%lld), and base the change on that.",
-						 (long long) whiteboard->id)));
+						 (long long) whiteboard->id),
+				 err_table("whiteboards")));
 }
 
 Datum
