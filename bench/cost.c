@@ -42,9 +42,14 @@ read_ticks(int pid)
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
 	file = fopen(path, "r");
-	/* After the command's name, which ends with the last parenthesis, utime is the 12th. */
+
+	/*
+	 * After the command's name, which ends with the last parenthesis, utime
+	 * is the 12th.
+	 */
 	if (file == NULL ||
-		fscanf(file, "%*d (%*[^)])%*[)] %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &utime, &stime) != 2)
+		fscanf(file, "%*d (%*[^)])%*[)] %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+			   &utime, &stime) != 2)
 		die("%s cannot be read", path);
 	fclose(file);
 	return (utime + stime) * 1e6 / sysconf(_SC_CLK_TCK);
@@ -61,7 +66,8 @@ cpu_us(int pid)
 static void
 run(PGconn *conn, int nparams, char **params)
 {
-	check_result(conn, PQexecPrepared(conn, "bench", nparams, (const char *const *) params, NULL, NULL, 0));
+	check_result(conn, PQexecPrepared(conn, "bench", nparams,
+									  (const char *const *) params, NULL, NULL, 0));
 }
 
 int

@@ -5,7 +5,8 @@
 CREATE EXTENSION chatrel;
 
 INSERT INTO chatrel.users (username) SELECT 'user ' || i FROM generate_series(1, 64) i;
-INSERT INTO chatrel.groups (name, creator_id) SELECT 'group ' || i, 1 FROM generate_series(1, 1000) i;
+INSERT INTO chatrel.groups (name, creator_id)
+	SELECT 'group ' || i, 1 FROM generate_series(1, 1000) i;
 INSERT INTO chatrel.groups_members (group_id, user_id)
 	SELECT g, u FROM generate_series(1, 50) g, generate_series(1, 64) u;
 

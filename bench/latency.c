@@ -70,12 +70,12 @@ send_message(int sender, int n)
 {
 	char		group[16];
 	char		user[16];
-	char		text[64];
-	const char *values[] = {group, user, text};
+	char		body[64];
+	const char *values[] = {group, user, body};
 
 	snprintf(group, sizeof(group), "%d", 1 + n % GROUPS);
 	snprintf(user, sizeof(user), "%d", 1 + sender);
-	snprintf(text, sizeof(text), MARK "%d, and what a person may write", n);
+	snprintf(body, sizeof(body), MARK "%d, and what a person may write", n);
 	if (!PQsendQueryPrepared(senders[sender], "bench", 3, values, NULL, NULL, 0) ||
 		PQflush(senders[sender]) != 0)
 		die("%s", PQerrorMessage(senders[sender]));

@@ -25,7 +25,8 @@ RETURNS pgnotify.messages LANGUAGE plpgsql AS $$
 DECLARE
 	sent pgnotify.messages;
 BEGIN
-	IF NOT EXISTS (SELECT FROM pgnotify.members WHERE group_id = to_group AND user_id = from_user) THEN
+	IF NOT EXISTS (SELECT FROM pgnotify.members
+		WHERE group_id = to_group AND user_id = from_user) THEN
 		RAISE EXCEPTION 'user % is not a member of group %', from_user, to_group;
 	END IF;
 	INSERT INTO pgnotify.messages (group_id, sender_id, message)

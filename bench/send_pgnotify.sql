@@ -1,3 +1,4 @@
 \set group_id random(1, 64)
 \set user_id :client_id + 1
-SELECT pgnotify.send_group_message(:group_id, :user_id, 'a message of about the length that a person writes');
+SELECT pgnotify.send_group_message(:group_id, :user_id,
+	'a message of about the length that a person writes');

@@ -37,7 +37,10 @@ fdatasync(int fd)
 {
 	struct timespec left = delay;
 
-	/* Otherwise the kernel adds 50 us.  A fork begins with its parent's value. */
+	/*
+	 * Otherwise the kernel adds 50 us.  A fork begins with its parent's
+	 * value.
+	 */
 	(void) prctl(PR_SET_TIMERSLACK, 1UL);
 	while (nanosleep(&left, &left) != 0 && errno == EINTR)
 		continue;

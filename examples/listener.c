@@ -31,12 +31,11 @@ static const char *user;		/* or NULL */
 static char *cursor;			/* NULL: all messages there are */
 
 /* The server takes the answer apart: a row for each message, or one without. */
-static const char sync_sql[] =
-	"SELECT answer ->> 'cursor', answer ->> 'more',"
-	" m ->> 'id', m ->> 'group_id', m ->> 'sender_id', m -> 'message'"
-	" FROM chatrel.sync($1, as_user => $2) AS answer"
-	" LEFT JOIN jsonb_array_elements(answer -> 'messages') WITH ORDINALITY AS e (m, n) ON true"
-	" ORDER BY n";
+#define SYNC_SQL \
+	"SELECT answer ->> 'cursor', answer ->> 'more', m ->> 'id', m ->> 'group_id'," \
+	" m ->> 'sender_id', m -> 'message' FROM chatrel.sync($1, as_user => $2) AS answer" \
+	" LEFT JOIN jsonb_array_elements(answer -> 'messages') WITH ORDINALITY AS e (m, n) ON true" \
+	" ORDER BY n"
 
 static const char listen_sql[] = "SELECT chatrel.listen(as_user => $2), $1::text";
 static const char listen_group_sql[] = "SELECT chatrel.listen_group($1, as_user => $2)";
@@ -74,14 +73,15 @@ catch_up(void)
 
 	while (more)
 	{
-		PGresult   *result = run(sync_sql, cursor);
+		PGresult   *result = run(SYNC_SQL, cursor);
 
 		if (result == NULL)
 			return false;
 		for (int i = 0; i < PQntuples(result); i++)
 			if (!PQgetisnull(result, i, 2))
 				printf("%s group %s user %s: %s\n", PQgetvalue(result, i, 2),
-					   PQgetvalue(result, i, 3), PQgetvalue(result, i, 4), PQgetvalue(result, i, 5));
+					   PQgetvalue(result, i, 3), PQgetvalue(result, i, 4),
+					   PQgetvalue(result, i, 5));
 		fflush(stdout);
 		free(cursor);
 		cursor = strdup(PQgetvalue(result, 0, 0));
@@ -113,7 +113,7 @@ go_on(void)
 	PQclear(listening);
 	while (catch_up())
 	{
-		struct pollfd socket = {.fd = PQsocket(conn), .events = POLLIN};
+		struct pollfd socket = {PQsocket(conn), POLLIN, 0};
 		PGnotify   *notify;
 		bool		heard = false;
 

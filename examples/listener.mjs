@@ -30,13 +30,15 @@ function print(message) {
   if (printed.has(message.id)) return;
   printed.add(message.id);
   if (printed.size > REMEMBER) printed.delete(printed.values().next().value);
-  console.log(`${message.id} group ${message.group_id} user ${message.sender_id}: ${JSON.stringify(message.message)}`);
+  const text = JSON.stringify(message.message);
+  console.log(`${message.id} group ${message.group_id} user ${message.sender_id}: ${text}`);
 }
 
 async function sync(client) {
   let answer;
   do {
-    const { rows } = await client.query('SELECT chatrel.sync($1, as_user => $2) AS answer', [cursor, user]);
+    const { rows } = await client.query(
+      'SELECT chatrel.sync($1, as_user => $2) AS answer', [cursor, user]);
     answer = rows[0].answer;
     answer.messages.forEach(print);
     cursor = answer.cursor;

@@ -21,6 +21,7 @@
 #include "core/compat.h"
 #include "core/guc.h"
 #include "core/plans.h"
+#include "core/version.h"
 #include "delivery/channels.h"
 #include "delivery/events.h"
 #include "delivery/relay.h"
@@ -34,6 +35,7 @@ void
 _PG_init(void)
 {
 	guc_init();
+	version_init();
 	plans_init();
 	channels_init();
 	events_init();

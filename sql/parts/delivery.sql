@@ -9,7 +9,8 @@ CREATE TABLE chatrel.groups_channels (
 	group_id bigint PRIMARY KEY REFERENCES chatrel.groups ON DELETE CASCADE,
 	channel uuid NOT NULL DEFAULT gen_random_uuid()
 );
-COMMENT ON TABLE chatrel.groups_channels IS 'secret: where a group''s events go; replaced when a member leaves';
+COMMENT ON TABLE chatrel.groups_channels IS
+	'secret: where a group''s events go; replaced when a member leaves';
 COMMENT ON COLUMN chatrel.groups_channels.group_id IS 'the group';
 COMMENT ON COLUMN chatrel.groups_channels.channel IS 'the channel is named chatrel_ and this';
 
@@ -25,7 +26,8 @@ CREATE TABLE chatrel.all_channel (
 	only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
 	channel uuid NOT NULL DEFAULT gen_random_uuid()
 );
-COMMENT ON TABLE chatrel.all_channel IS 'secret: where every event goes too, once listen_all() was called';
+COMMENT ON TABLE chatrel.all_channel IS
+	'secret: where every event goes too, once listen_all() was called';
 COMMENT ON COLUMN chatrel.all_channel.only_row IS 'true: there is one row at most';
 COMMENT ON COLUMN chatrel.all_channel.channel IS 'the channel is named chatrel_ and this';
 
@@ -41,16 +43,20 @@ SELECT pg_catalog.pg_extension_config_dump('chatrel.all_channel', '');
 CREATE FUNCTION chatrel.relay_status(OUT database_id oid, OUT worker_pid integer,
 		OUT queued bigint, OUT delivered bigint, OUT batches bigint, OUT bytes_waiting bigint,
 		OUT oldest_waiting timestamptz, OUT fallbacks_off bigint,
-		OUT fallbacks_no_slot bigint, OUT fallbacks_no_worker bigint, OUT fallbacks_no_room bigint) RETURNS SETOF record
+		OUT fallbacks_no_slot bigint, OUT fallbacks_no_worker bigint, OUT fallbacks_no_room bigint)
+	RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'chatrel_relay_status'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 50 ROWS 8;
 COMMENT ON FUNCTION chatrel.relay_status() IS 'what the view chatrel.relay shows';
 
 CREATE VIEW chatrel.relay AS
-	SELECT d.datname AS database, s.database_id, s.worker_pid, s.queued, s.delivered, s.batches, s.bytes_waiting,
-		s.oldest_waiting, s.fallbacks_off, s.fallbacks_no_slot, s.fallbacks_no_worker, s.fallbacks_no_room
+	SELECT d.datname AS database, s.database_id, s.worker_pid, s.queued, s.delivered, s.batches,
+		s.bytes_waiting, s.oldest_waiting, s.fallbacks_off, s.fallbacks_no_slot,
+		s.fallbacks_no_worker, s.fallbacks_no_room
 	FROM chatrel.relay_status() s LEFT JOIN pg_catalog.pg_database d ON d.oid = s.database_id;
-COMMENT ON VIEW chatrel.relay IS 'the relay''s queues, one for each database that has used it; empty unless the library is preloaded';
+COMMENT ON VIEW chatrel.relay IS
+	'the relay''s queues, one for each database that has used it; empty unless the library is '
+	'preloaded';
 COMMENT ON COLUMN chatrel.relay.database IS 'name of the database; null when it was dropped';
 COMMENT ON COLUMN chatrel.relay.database_id IS 'its oid';
 COMMENT ON COLUMN chatrel.relay.worker_pid IS 'process id of the worker; null while there is none';
@@ -58,10 +64,15 @@ COMMENT ON COLUMN chatrel.relay.queued IS 'events queued so far';
 COMMENT ON COLUMN chatrel.relay.delivered IS 'of these, events delivered';
 COMMENT ON COLUMN chatrel.relay.batches IS 'transactions that delivered them';
 COMMENT ON COLUMN chatrel.relay.bytes_waiting IS 'memory that waiting events take';
-COMMENT ON COLUMN chatrel.relay.oldest_waiting IS 'when the first waiting event was queued; null when none is waiting';
-COMMENT ON COLUMN chatrel.relay.fallbacks_off IS 'transactions that used NOTIFY themselves because chatrel.relay was off';
-COMMENT ON COLUMN chatrel.relay.fallbacks_no_slot IS 'because other databases had all queues; counted in one row, without a database, for all that had none';
-COMMENT ON COLUMN chatrel.relay.fallbacks_no_worker IS 'because the worker was not running, or not yet';
+COMMENT ON COLUMN chatrel.relay.oldest_waiting IS
+	'when the first waiting event was queued; null when none is waiting';
+COMMENT ON COLUMN chatrel.relay.fallbacks_off IS
+	'transactions that used NOTIFY themselves because chatrel.relay was off';
+COMMENT ON COLUMN chatrel.relay.fallbacks_no_slot IS
+	'because other databases had all queues; counted in one row, without a database, for all that '
+	'had none';
+COMMENT ON COLUMN chatrel.relay.fallbacks_no_worker IS
+	'because the worker was not running, or not yet';
 COMMENT ON COLUMN chatrel.relay.fallbacks_no_room IS 'because the queue was full';
 
 -- privileges

@@ -10,7 +10,8 @@ CREATE TABLE chatrel.groups (
 COMMENT ON TABLE chatrel.groups IS 'chat groups; a role sees those its user is a member of';
 COMMENT ON COLUMN chatrel.groups.id IS 'identifies the group';
 COMMENT ON COLUMN chatrel.groups.name IS 'unique; at most chatrel.max_name_length characters';
-COMMENT ON COLUMN chatrel.groups.creator_id IS 'the user that created the group, who need not be a member';
+COMMENT ON COLUMN chatrel.groups.creator_id IS
+	'the user that created the group, who need not be a member';
 COMMENT ON COLUMN chatrel.groups.created_at IS 'when the group was created';
 
 CREATE TABLE chatrel.groups_members (
@@ -23,7 +24,8 @@ CREATE TABLE chatrel.groups_members (
 CREATE INDEX groups_members_user_id_idx ON chatrel.groups_members (user_id, group_id);
 CREATE INDEX groups_members_group_id_idx ON chatrel.groups_members (group_id, id);
 
-COMMENT ON TABLE chatrel.groups_members IS 'who is in which group; a role sees the members of its user''s groups';
+COMMENT ON TABLE chatrel.groups_members IS
+	'who is in which group; a role sees the members of its user''s groups';
 COMMENT ON COLUMN chatrel.groups_members.id IS 'the order of joining, and the position in lists';
 COMMENT ON COLUMN chatrel.groups_members.group_id IS 'the group';
 COMMENT ON COLUMN chatrel.groups_members.user_id IS 'the member';
@@ -53,7 +55,8 @@ COMMENT ON POLICY groups_read ON chatrel.groups IS 'a member sees the group';
 ALTER TABLE chatrel.groups_members ENABLE ROW LEVEL SECURITY;
 CREATE POLICY groups_members_read ON chatrel.groups_members FOR SELECT
 	USING (group_id = ANY (ARRAY(SELECT group_id FROM chatrel.my_memberships)));
-COMMENT ON POLICY groups_members_read ON chatrel.groups_members IS 'a member sees the members of the group';
+COMMENT ON POLICY groups_members_read ON chatrel.groups_members IS
+	'a member sees the members of the group';
 
 SELECT pg_catalog.pg_extension_config_dump('chatrel.groups', '');
 SELECT pg_catalog.pg_extension_config_dump('chatrel.groups_id_seq', '');
@@ -68,7 +71,8 @@ CREATE TYPE chatrel.chat_group AS (
 );
 COMMENT ON TYPE chatrel.chat_group IS 'a group as functions return it';
 
-CREATE FUNCTION chatrel.create_group(name text, join_this_group boolean DEFAULT false, as_user bigint DEFAULT NULL) RETURNS chatrel.chat_group
+CREATE FUNCTION chatrel.create_group(name text, join_this_group boolean DEFAULT false,
+		as_user bigint DEFAULT NULL) RETURNS chatrel.chat_group
 	AS 'MODULE_PATHNAME', 'chatrel_create_group'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 5000;
 COMMENT ON FUNCTION chatrel.create_group(text, boolean, bigint) IS
@@ -86,22 +90,27 @@ CREATE FUNCTION chatrel.leave_group(group_id bigint, as_user bigint DEFAULT NULL
 COMMENT ON FUNCTION chatrel.leave_group(bigint, bigint) IS
 	'ends the user''s membership and replaces the group''s channel; false if it was no member';
 
-CREATE FUNCTION chatrel.get_group(group_id bigint, member_limit integer DEFAULT 50, as_user bigint DEFAULT NULL) RETURNS jsonb
+CREATE FUNCTION chatrel.get_group(group_id bigint, member_limit integer DEFAULT 50,
+		as_user bigint DEFAULT NULL) RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'chatrel_get_group'
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 10000;
 COMMENT ON FUNCTION chatrel.get_group(bigint, integer, bigint) IS
-	'a group of the user''s: {"id", "name", "members": [{"id", "username"}]}, with the first member_limit members, and where there are others {"more_members": true, "member_count"}';
+	'a group of the user''s: {"id", "name", "members": [{"id", "username"}]}, with the first '
+	'member_limit members, and where there are others "more_members": true and "member_count"';
 
-CREATE FUNCTION chatrel.group_members(group_id bigint, after bigint DEFAULT NULL, row_limit integer DEFAULT 50, as_user bigint DEFAULT NULL)
+CREATE FUNCTION chatrel.group_members(group_id bigint, after bigint DEFAULT NULL,
+		row_limit integer DEFAULT 50, as_user bigint DEFAULT NULL)
 	RETURNS TABLE (user_id bigint, username text, joined_at timestamptz, "position" bigint)
 	AS 'MODULE_PATHNAME', 'chatrel_group_members'
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 2000 ROWS 50;
 COMMENT ON FUNCTION chatrel.group_members(bigint, bigint, integer, bigint) IS
-	'the members of a group of the user''s, in the order of joining; after is the last position of the page before';
+	'the members of a group of the user''s, in the order of joining; after is the last position of '
+	'the page before';
 
 CREATE FUNCTION chatrel.my_groups(as_user bigint DEFAULT NULL)
 	RETURNS TABLE (id bigint, name text, creator_id bigint, created_at timestamptz,
-		last_message_id bigint, last_message_datetime timestamptz, last_message_sender_id bigint, last_message text)
+		last_message_id bigint, last_message_datetime timestamptz,
+		last_message_sender_id bigint, last_message text)
 	AS 'MODULE_PATHNAME', 'chatrel_my_groups'
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 10000 ROWS 50;
 COMMENT ON FUNCTION chatrel.my_groups(bigint) IS

@@ -1,12 +1,40 @@
 /* Messages of groups */
 
 /*
+ * One sequence gives the ids of all that sync() has to show, so that one number
+ * says what was seen.  No identity column, which would have a sequence of its
+ * own.  Its cache must be 1: src/receive/cursor.c says why.
+ */
+CREATE SEQUENCE chatrel.event_ids;
+COMMENT ON SEQUENCE chatrel.event_ids IS 'the ids of messages, in the order in which they are sent';
+SELECT pg_catalog.pg_extension_config_dump('chatrel.event_ids', '');
+
+/*
+ * What src/core/epoch.c says.  Not dumped: a database that is restored from a
+ * dump has no history in common with the one that was dumped.
+ */
+CREATE TABLE chatrel.epochs (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	started_at timestamptz NOT NULL,
+	database_id oid NOT NULL,
+	last_id bigint NOT NULL,
+	xid xid8 NOT NULL DEFAULT pg_current_xact_id()
+);
+COMMENT ON TABLE chatrel.epochs IS 'private: the runs of the server in which ids were drawn, by which sync() knows whether ids have been given again';
+COMMENT ON COLUMN chatrel.epochs.id IS 'the order of recording';
+COMMENT ON COLUMN chatrel.epochs.started_at IS 'when the server was started';
+COMMENT ON COLUMN chatrel.epochs.database_id IS 'oid of the database: a copy made by CREATE DATABASE has another one';
+COMMENT ON COLUMN chatrel.epochs.last_id IS 'the last id that was given before';
+COMMENT ON COLUMN chatrel.epochs.xid IS 'the transaction that recorded it, which draws an id next';
+ALTER TABLE chatrel.epochs ENABLE ROW LEVEL SECURITY;
+
+/*
  * There is no index on sender_id: users are marked deleted and not removed, so
  * that nothing ever looks for the messages of one sender, and every send would
  * pay for it.
  */
 CREATE TABLE chatrel.groups_messages (
-	id bigint GENERATED ALWAYS AS IDENTITY,
+	id bigint NOT NULL DEFAULT nextval('chatrel.event_ids'),
 	datetime timestamptz NOT NULL DEFAULT now(),
 	group_id bigint NOT NULL REFERENCES chatrel.groups ON DELETE CASCADE,
 	sender_id bigint NOT NULL REFERENCES chatrel.users,
@@ -15,17 +43,30 @@ CREATE TABLE chatrel.groups_messages (
 	PRIMARY KEY (group_id, id)
 );
 
+/*
+ * By the id alone: no id is given twice, and sync() can go by the order of all.
+ * Of an expression, which nobody orders by but sync(): by an index on the column
+ * itself the planner might well look for a page of one group among all messages.
+ */
+CREATE UNIQUE INDEX groups_messages_id_idx ON chatrel.groups_messages ((id + 0));
+
 -- For catching up with transactions that committed late.
 CREATE INDEX groups_messages_xid_idx ON chatrel.groups_messages (xid);
 
+COMMENT ON INDEX chatrel.groups_messages_id_idx IS 'the messages of all groups, in order';
 COMMENT ON INDEX chatrel.groups_messages_xid_idx IS 'the messages of a transaction';
-COMMENT ON TABLE chatrel.groups_messages IS 'the messages of all groups; a role sees those of its user''s groups';
-COMMENT ON COLUMN chatrel.groups_messages.id IS 'the order of sending; ids of concurrent transactions may become visible out of order';
-COMMENT ON COLUMN chatrel.groups_messages.datetime IS 'when it was sent, as the sender or the server says';
+COMMENT ON TABLE chatrel.groups_messages IS
+	'the messages of all groups; a role sees those of its user''s groups';
+COMMENT ON COLUMN chatrel.groups_messages.id IS
+	'the order of sending; ids of concurrent transactions may become visible out of order';
+COMMENT ON COLUMN chatrel.groups_messages.datetime IS
+	'when it was sent, as the sender or the server says';
 COMMENT ON COLUMN chatrel.groups_messages.group_id IS 'the group it was sent to';
 COMMENT ON COLUMN chatrel.groups_messages.sender_id IS 'the user that sent it';
-COMMENT ON COLUMN chatrel.groups_messages.message IS 'the text; at most chatrel.max_message_length characters';
-COMMENT ON COLUMN chatrel.groups_messages.xid IS 'the sending transaction, which send_group_message() assigns before it draws the id';
+COMMENT ON COLUMN chatrel.groups_messages.message IS
+	'the text; at most chatrel.max_message_length characters';
+COMMENT ON COLUMN chatrel.groups_messages.xid IS
+	'the sending transaction, which send_group_message() assigns before it draws the id';
 
 /*
  * Messages are read by group, newest first: the planner must not think that the
@@ -35,10 +76,10 @@ COMMENT ON COLUMN chatrel.groups_messages.xid IS 'the sending transaction, which
 ALTER TABLE chatrel.groups_messages ENABLE ROW LEVEL SECURITY;
 CREATE POLICY groups_messages_read ON chatrel.groups_messages FOR SELECT
 	USING (group_id IN (SELECT group_id FROM chatrel.my_memberships));
-COMMENT ON POLICY groups_messages_read ON chatrel.groups_messages IS 'a member sees the messages of the group';
+COMMENT ON POLICY groups_messages_read ON chatrel.groups_messages IS
+	'a member sees the messages of the group';
 
 SELECT pg_catalog.pg_extension_config_dump('chatrel.groups_messages', '');
-SELECT pg_catalog.pg_extension_config_dump('chatrel.groups_messages_id_seq', '');
 
 CREATE TYPE chatrel.chat_message AS (
 	id bigint,
@@ -49,13 +90,17 @@ CREATE TYPE chatrel.chat_message AS (
 );
 COMMENT ON TYPE chatrel.chat_message IS 'a message as functions return it';
 
-CREATE FUNCTION chatrel.send_group_message(group_id bigint, message text, datetime timestamptz DEFAULT NULL, as_user bigint DEFAULT NULL) RETURNS chatrel.chat_message
+CREATE FUNCTION chatrel.send_group_message(group_id bigint, message text,
+		datetime timestamptz DEFAULT NULL, as_user bigint DEFAULT NULL) RETURNS chatrel.chat_message
 	AS 'MODULE_PATHNAME', 'chatrel_send_group_message'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
 COMMENT ON FUNCTION chatrel.send_group_message(bigint, text, timestamptz, bigint) IS
-	'sends a message to a group the user is a member of, and returns it; datetime defaults to the transaction''s time';
+	'sends a message to a group the user is a member of, and returns it; datetime defaults to the '
+	'transaction''s time';
 
-CREATE FUNCTION chatrel.group_messages(group_id bigint, before_id bigint DEFAULT NULL, message_limit integer DEFAULT 50, as_user bigint DEFAULT NULL) RETURNS SETOF chatrel.chat_message
+CREATE FUNCTION chatrel.group_messages(group_id bigint, before_id bigint DEFAULT NULL,
+		message_limit integer DEFAULT 50, as_user bigint DEFAULT NULL)
+	RETURNS SETOF chatrel.chat_message
 	AS 'MODULE_PATHNAME', 'chatrel_group_messages'
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 2000 ROWS 50;
 COMMENT ON FUNCTION chatrel.group_messages(bigint, bigint, integer, bigint) IS

@@ -1,10 +1,12 @@
 /* Receiving: to hear events as they come, and to catch up with those that were missed */
 
-CREATE FUNCTION chatrel.listen(as_user bigint DEFAULT NULL) RETURNS TABLE (group_id bigint, channel text)
+CREATE FUNCTION chatrel.listen(as_user bigint DEFAULT NULL)
+	RETURNS TABLE (group_id bigint, channel text)
 	AS 'MODULE_PATHNAME', 'chatrel_listen'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 20000 ROWS 50;
 COMMENT ON FUNCTION chatrel.listen(bigint) IS
-	'makes the session LISTEN to the user''s own channel (group_id null) and to those of its groups, and returns their names';
+	'makes the session LISTEN to the user''s own channel (group_id null) and to those of its '
+	'groups, and returns their names';
 
 CREATE FUNCTION chatrel.listen_group(group_id bigint, as_user bigint DEFAULT NULL) RETURNS text
 	AS 'MODULE_PATHNAME', 'chatrel_listen_group'
@@ -16,7 +18,8 @@ CREATE FUNCTION chatrel.listen_all() RETURNS text
 	AS 'MODULE_PATHNAME', 'chatrel_listen_all'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 1000;
 COMMENT ON FUNCTION chatrel.listen_all() IS
-	'administrative: makes the session LISTEN to the channel that carries every event, and returns its name';
+	'administrative: makes the session LISTEN to the channel that carries every event, and returns '
+	'its name';
 
 CREATE FUNCTION chatrel.unlisten() RETURNS SETOF text
 	AS 'MODULE_PATHNAME', 'chatrel_unlisten'
@@ -24,17 +27,23 @@ CREATE FUNCTION chatrel.unlisten() RETURNS SETOF text
 COMMENT ON FUNCTION chatrel.unlisten() IS
 	'makes the session stop listening to chatrel''s channels, and returns their names';
 
-CREATE FUNCTION chatrel.sync(cursor text DEFAULT NULL, group_id bigint DEFAULT NULL, message_limit integer DEFAULT 100, wait interval DEFAULT NULL, as_user bigint DEFAULT NULL) RETURNS jsonb
+CREATE FUNCTION chatrel.sync(cursor text DEFAULT NULL, group_id bigint DEFAULT NULL,
+		message_limit integer DEFAULT 100, wait interval DEFAULT NULL, as_user bigint DEFAULT NULL)
+	RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'chatrel_sync'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 100000;
 COMMENT ON FUNCTION chatrel.sync(text, bigint, integer, interval, bigint) IS
-	'the messages of the user''s groups (or one group) that the cursor has not seen, and the next cursor: {"messages", "cursor", "more"}; waits for the first up to wait';
+	'the messages of the user''s groups (or one group) that the cursor has not seen, and the next '
+	'cursor: {"messages", "cursor", "more"}; waits for the first up to wait';
 
-CREATE FUNCTION chatrel.get_group_with_chat_history(group_id bigint, before_id bigint DEFAULT NULL, message_limit integer DEFAULT 50, member_limit integer DEFAULT 50, as_user bigint DEFAULT NULL) RETURNS jsonb
+CREATE FUNCTION chatrel.get_group_with_chat_history(group_id bigint, before_id bigint DEFAULT NULL,
+		message_limit integer DEFAULT 50, member_limit integer DEFAULT 50,
+		as_user bigint DEFAULT NULL) RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'chatrel_get_group_with_chat_history'
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 20000;
 COMMENT ON FUNCTION chatrel.get_group_with_chat_history(bigint, bigint, integer, integer, bigint) IS
-	'a group of the user''s, with its first member_limit members, and its last messages, oldest first, and where sync() goes on: {"id", "name", "members", "messages", "cursor"}';
+	'a group of the user''s, with its first member_limit members, and its last messages, oldest '
+	'first, and where sync() goes on: {"id", "name", "members", "messages", "cursor"}';
 
 -- privileges
 

@@ -1,7 +1,8 @@
 /* Relationships: who follows whom, and how many they are */
 
 CREATE TYPE chatrel.follow_type AS ENUM ('name_only', 'posts');
-COMMENT ON TYPE chatrel.follow_type IS 'what a follower is after: the name only, or the posts as well';
+COMMENT ON TYPE chatrel.follow_type IS
+	'what a follower is after: the name only, or the posts as well';
 
 CREATE TABLE chatrel.relationships (
 	id bigint GENERATED ALWAYS AS IDENTITY,
@@ -15,8 +16,10 @@ CREATE TABLE chatrel.relationships (
 );
 CREATE INDEX relationships_follower_id_idx ON chatrel.relationships (follower_id, id);
 CREATE INDEX relationships_followed_id_idx ON chatrel.relationships (followed_id, id);
-CREATE INDEX relationships_follower_id_name_only_idx ON chatrel.relationships (follower_id, id) WHERE follow_type = 'name_only';
-CREATE INDEX relationships_followed_id_name_only_idx ON chatrel.relationships (followed_id, id) WHERE follow_type = 'name_only';
+CREATE INDEX relationships_follower_id_name_only_idx ON chatrel.relationships (follower_id, id)
+	WHERE follow_type = 'name_only';
+CREATE INDEX relationships_followed_id_name_only_idx ON chatrel.relationships (followed_id, id)
+	WHERE follow_type = 'name_only';
 
 COMMENT ON TABLE chatrel.relationships IS 'who follows whom; who is a chatrel user sees them all';
 COMMENT ON COLUMN chatrel.relationships.id IS 'the order of following, and the position in lists';
@@ -27,13 +30,16 @@ COMMENT ON COLUMN chatrel.relationships.created_at IS 'when the user began to fo
 COMMENT ON COLUMN chatrel.relationships.updated_at IS 'when follow_type was changed last';
 COMMENT ON INDEX chatrel.relationships_follower_id_idx IS 'whom a user follows, in order';
 COMMENT ON INDEX chatrel.relationships_followed_id_idx IS 'who follows a user, in order';
-COMMENT ON INDEX chatrel.relationships_follower_id_name_only_idx IS 'whom a user follows by name only, in order';
-COMMENT ON INDEX chatrel.relationships_followed_id_name_only_idx IS 'who follows a user by name only, in order';
+COMMENT ON INDEX chatrel.relationships_follower_id_name_only_idx IS
+	'whom a user follows by name only, in order';
+COMMENT ON INDEX chatrel.relationships_followed_id_name_only_idx IS
+	'who follows a user by name only, in order';
 
 ALTER TABLE chatrel.relationships ENABLE ROW LEVEL SECURITY;
 CREATE POLICY relationships_read ON chatrel.relationships FOR SELECT
 	USING ((SELECT chatrel.current_user_id()) IS NOT NULL);
-COMMENT ON POLICY relationships_read ON chatrel.relationships IS 'who is a chatrel user sees who follows whom';
+COMMENT ON POLICY relationships_read ON chatrel.relationships IS
+	'who is a chatrel user sees who follows whom';
 
 SELECT pg_catalog.pg_extension_config_dump('chatrel.relationships', '');
 SELECT pg_catalog.pg_extension_config_dump('chatrel.relationships_id_seq', '');
@@ -52,13 +58,18 @@ CREATE TABLE chatrel.follow_counters (
 	PRIMARY KEY (user_id, slot)
 ) WITH (fillfactor = 70);
 
-COMMENT ON TABLE chatrel.follow_counters IS 'private: the counters that follow_counts() adds up, kept by triggers on relationships';
+COMMENT ON TABLE chatrel.follow_counters IS
+	'private: the counters that follow_counts() adds up, kept by triggers on relationships';
 COMMENT ON COLUMN chatrel.follow_counters.user_id IS 'the user that is counted for';
-COMMENT ON COLUMN chatrel.follow_counters.slot IS '0: shared by all sessions; otherwise the number of the backend that it is private to';
-COMMENT ON COLUMN chatrel.follow_counters.following IS 'this row''s part of how many the user follows; may be negative';
-COMMENT ON COLUMN chatrel.follow_counters.followers IS 'this row''s part of how many follow the user; may be negative';
+COMMENT ON COLUMN chatrel.follow_counters.slot IS
+	'0: shared by all sessions; otherwise the number of the backend that it is private to';
+COMMENT ON COLUMN chatrel.follow_counters.following IS
+	'this row''s part of how many the user follows; may be negative';
+COMMENT ON COLUMN chatrel.follow_counters.followers IS
+	'this row''s part of how many follow the user; may be negative';
 
--- Without any policy, as it is private; not dumped, as restoring relationships fires the triggers that make it.
+-- Without any policy, as it is private; not dumped, as restoring relationships fires the triggers
+-- that make it.
 ALTER TABLE chatrel.follow_counters ENABLE ROW LEVEL SECURITY;
 
 CREATE FUNCTION chatrel.count_follows() RETURNS trigger
@@ -79,7 +90,8 @@ CREATE TRIGGER count_follows_delete AFTER DELETE ON chatrel.relationships
 CREATE TRIGGER count_follows_truncate AFTER TRUNCATE ON chatrel.relationships
 	FOR EACH STATEMENT EXECUTE FUNCTION chatrel.count_follows();
 COMMENT ON TRIGGER count_follows_insert ON chatrel.relationships IS 'counts new rows';
-COMMENT ON TRIGGER count_follows_update ON chatrel.relationships IS 'counts rows whose users change';
+COMMENT ON TRIGGER count_follows_update ON chatrel.relationships IS
+	'counts rows whose users change';
 COMMENT ON TRIGGER count_follows_delete ON chatrel.relationships IS 'counts rows that go';
 COMMENT ON TRIGGER count_follows_truncate ON chatrel.relationships IS 'begins from nothing';
 
@@ -89,7 +101,8 @@ CREATE TYPE chatrel.follow_totals AS (
 );
 COMMENT ON TYPE chatrel.follow_totals IS 'how many a user follows, and how many follow the user';
 
-CREATE FUNCTION chatrel.follow(user_id bigint, follow_type chatrel.follow_type DEFAULT 'posts', as_user bigint DEFAULT NULL) RETURNS boolean
+CREATE FUNCTION chatrel.follow(user_id bigint, follow_type chatrel.follow_type DEFAULT 'posts',
+		as_user bigint DEFAULT NULL) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'chatrel_follow'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
 COMMENT ON FUNCTION chatrel.follow(bigint, chatrel.follow_type, bigint) IS
@@ -101,41 +114,52 @@ CREATE FUNCTION chatrel.unfollow(user_id bigint, as_user bigint DEFAULT NULL) RE
 COMMENT ON FUNCTION chatrel.unfollow(bigint, bigint) IS
 	'no longer follows a user; false if it did not';
 
-CREATE FUNCTION chatrel.follow_many(user_ids bigint[], follow_type chatrel.follow_type DEFAULT 'posts', as_user bigint DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION chatrel.follow_many(user_ids bigint[],
+		follow_type chatrel.follow_type DEFAULT 'posts', as_user bigint DEFAULT NULL) RETURNS bigint
 	AS 'MODULE_PATHNAME', 'chatrel_follow_many'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 20000;
 COMMENT ON FUNCTION chatrel.follow_many(bigint[], chatrel.follow_type, bigint) IS
-	'follows each of the users, or changes how, all or none; returns how many were not followed before';
+	'follows each of the users, or changes how, all or none; returns how many were not followed '
+	'before';
 
-CREATE FUNCTION chatrel.is_following(followed_id bigint, follower_id bigint DEFAULT NULL, as_user bigint DEFAULT NULL) RETURNS boolean
+CREATE FUNCTION chatrel.is_following(followed_id bigint, follower_id bigint DEFAULT NULL,
+		as_user bigint DEFAULT NULL) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'chatrel_is_following'
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 200;
 COMMENT ON FUNCTION chatrel.is_following(bigint, bigint, bigint) IS
 	'does follower_id, by default the user, follow followed_id?';
 
-CREATE FUNCTION chatrel.following(user_id bigint DEFAULT NULL, follow_type chatrel.follow_type DEFAULT NULL, before bigint DEFAULT NULL, row_limit integer DEFAULT 50, as_user bigint DEFAULT NULL)
-	RETURNS TABLE (id bigint, username text, follow_type chatrel.follow_type, followed_at timestamptz, "position" bigint)
+CREATE FUNCTION chatrel.following(user_id bigint DEFAULT NULL,
+		follow_type chatrel.follow_type DEFAULT NULL, before bigint DEFAULT NULL,
+		row_limit integer DEFAULT 50, as_user bigint DEFAULT NULL)
+	RETURNS TABLE (id bigint, username text, follow_type chatrel.follow_type,
+		followed_at timestamptz, "position" bigint)
 	AS 'MODULE_PATHNAME', 'chatrel_following'
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 2000 ROWS 50;
 COMMENT ON FUNCTION chatrel.following(bigint, chatrel.follow_type, bigint, integer, bigint) IS
 	'whom a user follows, newest first; before is the last position of the page before';
 
-CREATE FUNCTION chatrel.followers(user_id bigint DEFAULT NULL, follow_type chatrel.follow_type DEFAULT NULL, before bigint DEFAULT NULL, row_limit integer DEFAULT 50, as_user bigint DEFAULT NULL)
-	RETURNS TABLE (id bigint, username text, follow_type chatrel.follow_type, followed_at timestamptz, "position" bigint)
+CREATE FUNCTION chatrel.followers(user_id bigint DEFAULT NULL,
+		follow_type chatrel.follow_type DEFAULT NULL, before bigint DEFAULT NULL,
+		row_limit integer DEFAULT 50, as_user bigint DEFAULT NULL)
+	RETURNS TABLE (id bigint, username text, follow_type chatrel.follow_type,
+		followed_at timestamptz, "position" bigint)
 	AS 'MODULE_PATHNAME', 'chatrel_followers'
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 2000 ROWS 50;
 COMMENT ON FUNCTION chatrel.followers(bigint, chatrel.follow_type, bigint, integer, bigint) IS
 	'who follows a user, newest first; before is the last position of the page before';
 
 CREATE FUNCTION chatrel.friends(user_id bigint DEFAULT NULL, as_user bigint DEFAULT NULL)
-	RETURNS TABLE (id bigint, username text, follow_type chatrel.follow_type, followed_at timestamptz, "position" bigint)
+	RETURNS TABLE (id bigint, username text, follow_type chatrel.follow_type,
+		followed_at timestamptz, "position" bigint)
 	AS 'MODULE_PATHNAME', 'chatrel_friends'
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 5000 ROWS 50;
 COMMENT ON FUNCTION chatrel.friends(bigint, bigint) IS
 	'those whom a user follows and who follow the user back, as they are followed, newest first';
 
 CREATE FUNCTION chatrel.mutual_followers(user_id bigint, as_user bigint DEFAULT NULL)
-	RETURNS TABLE (id bigint, username text, follow_type chatrel.follow_type, followed_at timestamptz, "position" bigint)
+	RETURNS TABLE (id bigint, username text, follow_type chatrel.follow_type,
+		followed_at timestamptz, "position" bigint)
 	AS 'MODULE_PATHNAME', 'chatrel_mutual_followers'
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 5000 ROWS 50;
 COMMENT ON FUNCTION chatrel.mutual_followers(bigint, bigint) IS
@@ -146,27 +170,34 @@ CREATE FUNCTION chatrel.suggest_follows(row_limit integer DEFAULT 10, as_user bi
 	AS 'MODULE_PATHNAME', 'chatrel_suggest_follows'
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 50000 ROWS 10;
 COMMENT ON FUNCTION chatrel.suggest_follows(integer, bigint) IS
-	'users that those whom the user follows follow, by how many of them do; looks at the newest 200 follows of the user, and at the newest 200 of each of those';
+	'users that those whom the user follows follow, by how many of them do; looks at the newest '
+	'200 follows of the user, and at the newest 200 of each of those';
 
 CREATE FUNCTION chatrel.relationship_to(user_ids bigint[], as_user bigint DEFAULT NULL)
-	RETURNS TABLE (user_id bigint, following boolean, followed_by boolean, follow_type chatrel.follow_type)
+	RETURNS TABLE (user_id bigint, following boolean, followed_by boolean,
+		follow_type chatrel.follow_type)
 	AS 'MODULE_PATHNAME', 'chatrel_relationship_to'
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 5000 ROWS 20;
 COMMENT ON FUNCTION chatrel.relationship_to(bigint[], bigint) IS
-	'a row for each id, in their order: does the user follow it, is the user followed by it, and how the user follows it';
+	'a row for each id, in their order: does the user follow it, is the user followed by it, and '
+	'how the user follows it';
 
-CREATE FUNCTION chatrel.follow_counts(user_id bigint DEFAULT NULL, as_user bigint DEFAULT NULL) RETURNS chatrel.follow_totals
+CREATE FUNCTION chatrel.follow_counts(user_id bigint DEFAULT NULL, as_user bigint DEFAULT NULL)
+	RETURNS chatrel.follow_totals
 	AS 'MODULE_PATHNAME', 'chatrel_follow_counts'
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 1000;
 COMMENT ON FUNCTION chatrel.follow_counts(bigint, bigint) IS
-	'how many a user follows, and how many follow the user: exact, at a cost that does not depend on how many they are';
+	'how many a user follows, and how many follow the user: exact, at a cost that does not depend '
+	'on how many they are';
 
 CREATE FUNCTION chatrel.verify_follow_counts(repair boolean DEFAULT false)
-	RETURNS TABLE (user_id bigint, following bigint, followers bigint, true_following bigint, true_followers bigint)
+	RETURNS TABLE (user_id bigint, following bigint, followers bigint,
+		true_following bigint, true_followers bigint)
 	AS 'MODULE_PATHNAME', 'chatrel_verify_follow_counts'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 100000 ROWS 1;
 COMMENT ON FUNCTION chatrel.verify_follow_counts(boolean) IS
-	'administrative: the users whose counters are not what counting gives, and, if repair, puts them right while nobody may follow';
+	'administrative: the users whose counters are not what counting gives, and, if repair, puts '
+	'them right while nobody may follow';
 
 -- privileges
 

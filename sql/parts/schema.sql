@@ -63,9 +63,11 @@ DECLARE
 	favoured text;
 BEGIN
 	FOR favoured IN
-		SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END
+		SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC'
+				ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END
 		FROM pg_catalog.pg_default_acl d, pg_catalog.aclexplode(d.defaclacl) a
-		WHERE d.defaclrole = current_user::pg_catalog.regrole AND d.defaclnamespace = 0 AND a.grantee <> d.defaclrole
+		WHERE d.defaclrole = current_user::pg_catalog.regrole AND d.defaclnamespace = 0
+			AND a.grantee <> d.defaclrole
 	LOOP
 		EXECUTE 'REVOKE ALL ON SCHEMA chatrel FROM ' || favoured;
 		EXECUTE 'REVOKE ALL ON ALL TABLES IN SCHEMA chatrel FROM ' || favoured;

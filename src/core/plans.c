@@ -29,6 +29,7 @@
 
 #include "core/compat.h"
 #include "core/plans.h"
+#include "core/version.h"
 
 static planner_hook_type prev_planner_hook = NULL;
 
@@ -48,10 +49,11 @@ function_owner(Oid fn_oid)
 	return owner;
 }
 
-/* Takes the rights of the owner and connects to SPI. */
+/* Takes the rights of the owner and connects to SPI, if the library is for the SQL objects there are. */
 void
 owner_begin_as(OwnerScope *scope, Oid owner)
 {
+	check_version();
 	GetUserIdAndSecContext(&scope->userid, &scope->sec_context);
 	SetUserIdAndSecContext(owner, scope->sec_context | SECURITY_LOCAL_USERID_CHANGE);
 	SPI_connect();

@@ -4,17 +4,45 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
+
 #include "messages/message.h"
+
+/* The columns of MESSAGE_COLUMNS() */
+enum
+{
+	MESSAGE_ID = 1,
+	MESSAGE_DATETIME,
+	MESSAGE_GROUP_ID,
+	MESSAGE_SENDER_ID,
+	MESSAGE_TEXT
+};
+
+/* How many of the first rows, at most limit, a document takes. */
+uint64
+messages_that_fit(const PlanResult *page, uint64 limit)
+{
+	uint64		nmessages = Min(page->nrows, Min(limit, PAGE_MAX_MESSAGES));
+	Size		bytes = 0;
+
+	for (uint64 row = 0; row < nmessages; row++)
+	{
+		bytes += toast_raw_datum_size(result_datum(page, row, MESSAGE_TEXT));
+		if (row > 0 && bytes > PAGE_MAX_BYTES)
+			return row;
+	}
+	return nmessages;
+}
 
 /* From the first columns of a row, which are MESSAGE_COLUMNS() */
 void
 read_message(Message *message, const PlanResult *result, uint64 row)
 {
-	message->id = result_int64(result, row, 1);
-	message->datetime = DatumGetTimestampTz(result_datum(result, row, 2));
-	message->group_id = result_int64(result, row, 3);
-	message->sender_id = result_int64(result, row, 4);
-	message->message = DatumGetTextPP(result_datum(result, row, 5));
+	message->id = result_int64(result, row, MESSAGE_ID);
+	message->datetime = DatumGetTimestampTz(result_datum(result, row, MESSAGE_DATETIME));
+	message->group_id = result_int64(result, row, MESSAGE_GROUP_ID);
+	message->sender_id = result_int64(result, row, MESSAGE_SENDER_ID);
+	message->message = DatumGetTextPP(result_datum(result, row, MESSAGE_TEXT));
 }
 
 /* Its fields; truncated says that it has a text, which is not here. */

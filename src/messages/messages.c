@@ -9,6 +9,7 @@
 #include "miscadmin.h"
 
 #include "core/check.h"
+#include "core/epoch.h"
 #include "core/guc.h"
 #include "core/identity.h"
 #include "core/plans.h"
@@ -19,7 +20,7 @@
 /*
  * Adds a message of a member, and nothing for anybody else.  The membership is
  * locked as lock_membership() does; that the lock comes before the id is drawn
- * matters to cursors on a standby, see cursor.c. 
+ * matters to cursors on a standby, see cursor.c.
  */
 static SqlPlan message_add = {
 	.sql = "INSERT INTO chatrel.groups_messages AS sent (datetime, group_id, sender_id, message)"
@@ -76,11 +77,7 @@ chatrel_send_group_message(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("chatrel.send_group_message()");
 	owner_begin(&scope, fcinfo);
 
-	/*
-	 * The transaction gets its xid before the insert draws the id: catching up
-	 * relies on it.
-	 */
-	(void) GetTopTransactionId();
+	prepare_to_draw_ids();
 	while ((sent = plan_run(&message_add, PLAN_WRITE, values, NULL)).nrows == 0)
 		lock_membership(user_id, group_id, MEMBER_WRITES);
 	read_message(&row, &sent, 0);

@@ -35,12 +35,23 @@
  * taken, which no message of a transaction in progress is: so a range begins
  * with what is visible of it as seen (see sync.c).
  *
- * A cursor says which server, timeline and position of its WAL it was taken at,
- * and from which CREATE EXTENSION, each of which makes a schema of its own oid.
- * Where history has gone another way since (a dump restored, here or elsewhere,
- * a failover that lost commits, recovery to a point in time), ids may have been
- * given again; then the cursor is refused, so that nothing is skipped silently.
- * A crash that loses commits leaves no such trace: before a message is counted
+ * All of this holds while ids are given once.  A database can go back to an
+ * earlier state of itself and give ids again; or rows that were seen can be
+ * replaced.  So a cursor says where it was taken, and is refused where what it
+ * counts as seen may not be what is there:
+ *
+ *	  system, timeline, position of the WAL	another server; a failover that lost
+ *				commits; recovery to a point in time
+ *	  schema	another CREATE EXTENSION
+ *	  epoch		a copy of the files put in place of the database, without a trace in
+ *				the above; a copy made by CREATE DATABASE; a sequence set back
+ *	  anchor	the last message that was seen is not there as it was: rows were
+ *				taken away and others loaded
+ *
+ * The anchor is of a transaction that had committed, as a message of one's own
+ * transaction may be rolled back, which skips nothing.
+ *
+ * A crash that loses commits leaves no trace at all: before a message is counted
  * as seen, its commit is flushed (see sync.c).
  *
  * A standby may not have come yet to where a cursor was taken.  Its snapshots
@@ -55,9 +66,19 @@
 #include "access/xlog.h"
 #include "access/xlogrecovery.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_type.h"
 
+#include "core/plans.h"
+#include "messages/message.h"
 #include "receive/cursor.h"
 #include "receive/cursor_seal.h"
+
+static SqlPlan anchor_find = {
+	.sql = "SELECT FROM chatrel.groups_messages t WHERE " MESSAGE_ORDER("t") EQ "$1 AND t.xid" EQ "$2",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, XID8OID),
+	.by_index = true
+};
 
 /* ---------- where history is ---------- */
 
@@ -91,7 +112,24 @@ current_origin(void)
 	origin.system = GetSystemIdentifier();
 	origin.position = current_position(&origin.timeline);
 	origin.schema = get_namespace_oid("chatrel", false);
+	read_newest_epoch(&origin.epoch);
 	return origin;
+}
+
+static bool
+anchor_is_there(const CursorAnchor *anchor)
+{
+	Datum		values[] = {Int64GetDatum(anchor->id), Int64GetDatum(anchor->xid)};
+
+	return anchor->id == 0 || plan_run(&anchor_find, PLAN_READ, values, NULL).nrows > 0;
+}
+
+/* Refuses a cursor that counts as seen what is not there. */
+static void
+check_contents(const Cursor *cursor)
+{
+	if (!epoch_continues(&cursor->origin.epoch, cursor->high) || !anchor_is_there(&cursor->anchor))
+		error_other_history();
 }
 
 /* Refuses a cursor of a server, or of a time, that this one does not continue. */
@@ -138,6 +176,8 @@ cursor_parse(const char *sealed, int64 user_id, int64 group_id)
 	check_history(&cursor->origin);
 	if (!cursor_seal_is_right(sealed))
 		error_cursor();
+	if (!cursor_is_ahead(cursor))
+		check_contents(cursor);
 	return cursor;
 }
 
@@ -150,15 +190,18 @@ cursor_is_ahead(const Cursor *cursor)
 	return RecoveryInProgress() && cursor->origin.position > current_position(&timeline);
 }
 
-/* Its text as of here and now; a standby that is behind has nothing to add to where it was taken. */
+/*
+ * Its text as of here and now; where a standby is behind it, as of where it was
+ * taken.
+ */
 char *
 cursor_text(const Cursor *cursor)
 {
 	Cursor		taken = *cursor;
 
+	if (cursor_is_ahead(cursor))
+		return cursor_seal(cursor_text_print(cursor));
 	taken.origin = current_origin();
-	if (RecoveryInProgress())
-		taken.origin.position = Max(taken.origin.position, cursor->origin.position);
 	return cursor_seal(cursor_text_print(&taken));
 }
 
@@ -285,13 +328,15 @@ cursor_advance_within(Cursor *cursor, Snapshot snapshot, int64 last)
 	cursor->nranges = n;
 }
 
-/* Moves the ranges to the current memory context, where the old ones are freed. */
+/* Moves new ranges to the memory context of the old ones, which are freed. */
 void
-cursor_keep_ranges(Cursor *cursor, CursorRange *old_ranges)
+cursor_keep_ranges(Cursor *cursor, CursorRange *old, MemoryContext context)
 {
 	Size		size = cursor->nranges * sizeof(CursorRange);
 
-	cursor->ranges = memcpy(palloc(size), cursor->ranges, size);
-	if (old_ranges != NULL)
-		pfree(old_ranges);
+	if (cursor->ranges == old)
+		return;
+	cursor->ranges = memcpy(MemoryContextAlloc(context, size), cursor->ranges, size);
+	if (old != NULL)
+		pfree(old);
 }

@@ -2,7 +2,8 @@
  * cursor_text.c
  *	  The text that a client keeps a cursor as.
  *
- *	  1.SYSTEM.TIMELINE.POSITION.SCHEMA.USER.GROUP.HIGH.LO-HI:SEEN;LO-HI:SEEN;...
+ *	  2.SYSTEM.TIMELINE.POSITION.SCHEMA.EPOCH.STARTED.DATABASE.USER.GROUP.HIGH.
+ *	  ANCHOR.XID.LO-HI:SEEN;LO-HI:SEEN;...
  *
  * and then the seal that cursor_seal.c adds.  Numbers are hexadecimal, and the
  * first is the version of this form.  Clients hand in any bytes: what is read
@@ -98,16 +99,21 @@ cursor_text_parse(const char *text)
 {
 	Cursor	   *cursor = (Cursor *) palloc0(sizeof(Cursor));
 
-	if (strncmp(text, "1.", 2) != 0)
+	if (strncmp(text, "2.", 2) != 0)
 		error_cursor();
 	text += 2;
 	cursor->origin.system = parse_number(&text, '.');
 	cursor->origin.timeline = parse_uint32(&text, '.');
 	cursor->origin.position = parse_number(&text, '.');
 	cursor->origin.schema = parse_uint32(&text, '.');
+	cursor->origin.epoch.id = parse_id(&text, '.');
+	cursor->origin.epoch.started_at = parse_id(&text, '.');
+	cursor->origin.epoch.database = parse_uint32(&text, '.');
 	cursor->user_id = parse_id(&text, '.');
 	cursor->group_id = parse_id(&text, '.');
 	cursor->high = parse_id(&text, '.');
+	cursor->anchor.id = parse_id(&text, '.');
+	cursor->anchor.xid = parse_number(&text, '.');
 	parse_ranges(cursor, text);
 	return cursor;
 }
@@ -119,12 +125,17 @@ cursor_text_print(const Cursor *cursor)
 	StringInfoData text;
 
 	initStringInfo(&text);
-	appendStringInfo(&text, "1.%llx.%x.%llx.%x.%llx.%llx.%llx.",
+	appendStringInfo(&text, "2.%llx.%x.%llx.%x.%llx.%llx.%x.",
 					 (unsigned long long) origin->system, origin->timeline,
 					 (unsigned long long) origin->position, origin->schema,
+					 (unsigned long long) origin->epoch.id,
+					 (unsigned long long) origin->epoch.started_at, origin->epoch.database);
+	appendStringInfo(&text, "%llx.%llx.%llx.%llx.%llx.",
 					 (unsigned long long) cursor->user_id,
 					 (unsigned long long) cursor->group_id,
-					 (unsigned long long) cursor->high);
+					 (unsigned long long) cursor->high,
+					 (unsigned long long) cursor->anchor.id,
+					 (unsigned long long) cursor->anchor.xid);
 	for (int i = 0; i < cursor->nranges; i++)
 		appendStringInfo(&text, "%llx-%llx:%llx;",
 						 (unsigned long long) cursor->ranges[i].lo,

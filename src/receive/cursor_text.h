@@ -7,6 +7,8 @@
 
 #include "access/xlogdefs.h"
 
+#include "core/epoch.h"
+
 /* Transactions lo to hi - 1: unseen are their messages with an id above seen. */
 typedef struct CursorRange
 {
@@ -22,7 +24,15 @@ typedef struct CursorOrigin
 	TimeLineID	timeline;
 	XLogRecPtr	position;		/* of the WAL */
 	Oid			schema;			/* chatrel's: another one for each CREATE EXTENSION */
+	Epoch		epoch;			/* the newest that was visible */
 } CursorOrigin;
+
+/* The last event that was seen of a transaction that had committed; id 0: none */
+typedef struct CursorAnchor
+{
+	int64		id;
+	uint64		xid;
+} CursorAnchor;
 
 /*
  * Unseen are the messages with an id above high, and those that a range says.
@@ -33,6 +43,7 @@ typedef struct Cursor
 	int64		group_id;		/* or 0: all of the user's groups */
 	int64		high;
 	CursorOrigin origin;
+	CursorAnchor anchor;
 	int			nranges;
 	CursorRange *ranges;		/* in the order of lo, disjoint */
 } Cursor;

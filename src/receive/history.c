@@ -67,12 +67,16 @@ chatrel_group_messages(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* The messages of a page, which is newest first, oldest first. */
+/* The messages of a page, which is newest first, oldest first; "more" where not all of it fits. */
 static void
 json_messages(JsonWriter *json, const PlanResult *page)
 {
+	uint64		nmessages = messages_that_fit(page, page->nrows);
+
+	if (nmessages < page->nrows)
+		json_bool(json, "more", true);
 	json_begin_array(json, "messages");
-	for (uint64 row = page->nrows; row-- > 0;)
+	for (uint64 row = nmessages; row-- > 0;)
 	{
 		Message		message;
 
@@ -100,6 +104,7 @@ chatrel_get_group_with_chat_history(PG_FUNCTION_ARGS)
 	Datum		result;
 
 	page_arguments(fcinfo, values);
+	values[2] = Int64GetDatum(Min(DatumGetInt64(values[2]), PAGE_MAX_MESSAGES + 1));
 	group_id = DatumGetInt64(values[0]);
 	member_limit = require_member_limit(fcinfo, 3);
 	group_values[0] = values[0];

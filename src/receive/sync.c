@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "access/transam.h"
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -22,6 +23,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
@@ -121,10 +123,11 @@ PG_FUNCTION_INFO_V1(chatrel_sync);
 /* What sync() was asked for, and what it has found. */
 typedef struct Sync
 {
+	FunctionCallInfo fcinfo;
 	int64		user_id;
 	int64		group_id;		/* or 0 */
 	int64		limit;
-	Cursor	   *cursor;
+	Cursor	   *cursor;			/* null before the first attempt */
 	PlanResult	unseen;			/* the messages to return, and perhaps one more */
 	uint64		found;			/* how many to return */
 	bool		more;
@@ -164,14 +167,20 @@ see_restored(Cursor *cursor)
 		cursor->ranges[result_int64(&visible, i, 1) - 1].seen = result_int64(&visible, i, 2);
 }
 
-/* Where the commit of a transaction is in the WAL, if it may not be flushed yet. */
+/*
+ * Where the WAL of a transaction ends, if it may not be flushed yet: with its
+ * commit, or, of this very transaction, with what it has written so far.
+ */
 static XLogRecPtr
-unflushed_commit(uint64 value)
+unflushed_end(uint64 value)
 {
 	FullTransactionId xid = FullTransactionIdFromU64(value);
 	FullTransactionId next = ReadNextFullTransactionId();
 	TransactionId xid32 = XidFromFullTransactionId(xid);
 	XLogRecPtr	lsn = InvalidXLogRecPtr;
+
+	if (FullTransactionIdEquals(xid, GetTopFullTransactionIdIfAny()))
+		return XactLastRecEnd;
 
 	/* Not of this server, or so long ago that its status is gone. */
 	if (!TransactionIdIsNormal(xid32) || !FullTransactionIdPrecedes(xid, next) ||
@@ -185,8 +194,9 @@ unflushed_commit(uint64 value)
 }
 
 /*
- * With synchronous_commit off, a crash may take back what is visible now, and
- * its id be given again: it is flushed before a cursor counts it as seen.
+ * A crash may take back what is visible now, and give its id again, where
+ * synchronous_commit is off or the transaction is this one: it is flushed before a
+ * cursor counts it as seen.
  */
 static void
 flush_found(const PlanResult *found, uint64 nfound, int xid_column)
@@ -201,11 +211,29 @@ flush_found(const PlanResult *found, uint64 nfound, int xid_column)
 		uint64		xid = (uint64) result_int64(found, i, xid_column);
 
 		if (xid != last)
-			flush_to = Max(flush_to, unflushed_commit(xid));
+			flush_to = Max(flush_to, unflushed_end(xid));
 		last = xid;
 	}
 	if (!XLogRecPtrIsInvalid(flush_to))
 		XLogFlush(flush_to);
+}
+
+/* The cursor holds on to the last of the rows that no rollback takes away. */
+static void
+anchor_cursor(Cursor *cursor, const PlanResult *found, uint64 nfound, int xid_column)
+{
+	uint64		own = U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
+
+	for (uint64 row = nfound; row-- > 0;)
+	{
+		uint64		xid = (uint64) result_int64(found, row, xid_column);
+
+		if (xid == own)
+			continue;
+		cursor->anchor.id = result_int64(found, row, 1);
+		cursor->anchor.xid = xid;
+		return;
+	}
 }
 
 /* Finds what the cursor has not seen; the cursor then has. */
@@ -226,11 +254,12 @@ fetch_unseen(Sync *sync, Snapshot snapshot)
 
 	sync->unseen = plan_run(sync->group_id == 0 ? &unseen_of_all : &unseen_of_group,
 							PLAN_READ, values, NULL);
-	sync->more = sync->unseen.nrows > sync->limit;
-	sync->found = Min(sync->unseen.nrows, sync->limit);
+	sync->found = messages_that_fit(&sync->unseen, sync->limit);
+	sync->more = sync->unseen.nrows > sync->found;
 	if (sync->found > 0)
 	{
 		flush_found(&sync->unseen, sync->found, UNSEEN_XID);
+		anchor_cursor(cursor, &sync->unseen, sync->found, UNSEEN_XID);
 		last = result_int64(&sync->unseen, sync->found - 1, 1);
 	}
 	if (sync->more && last < cursor->high)
@@ -256,6 +285,7 @@ cursor_of_now(int64 user_id, int64 group_id)
 
 	/* The last is enough: no id up to its own is given again. */
 	flush_found(&last, last.nrows, 2);
+	anchor_cursor(cursor, &last, last.nrows, 2);
 	cursor_advance(cursor, GetActiveSnapshot(), last.nrows > 0 ? result_int64(&last, 0, 1) : 0);
 	see_restored(cursor);
 	return cursor;
@@ -288,39 +318,105 @@ answer(const Sync *sync)
 	return json_end_jsonb(&json);
 }
 
+/* The cursor that was passed: none, 'now', or one of an earlier answer. */
+static Cursor *
+sync_cursor(const Sync *sync)
+{
+	FunctionCallInfo fcinfo = sync->fcinfo;
+	char	   *passed = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	if (passed == NULL)
+		return cursor_start(sync->user_id, sync->group_id);
+	if (strcmp(passed, "now") == 0)
+		return cursor_of_now(sync->user_id, sync->group_id);
+	return cursor_parse(passed, sync->user_id, sync->group_id);
+}
+
+/* Who is asking, and what was seen: for the first attempt. */
+static void
+begin_sync(Sync *sync, MemoryContext context)
+{
+	MemoryContext old;
+
+	if (sync->group_id != 0)
+		check_membership(sync->user_id, sync->group_id);
+	else
+		require_user(sync->user_id);
+	old = MemoryContextSwitchTo(context);
+	sync->cursor = sync_cursor(sync);
+	MemoryContextSwitchTo(old);
+}
+
 /*
- * One attempt.  False if it found nothing and there is time left to wait; the
- * cursor has moved on all the same.
+ * One attempt, with a new snapshot.  False if it found nothing and there is time
+ * left to wait; the cursor has moved on all the same.
  */
 static bool
-try_sync(Sync *sync, FunctionCallInfo fcinfo, bool may_wait, Datum *result)
+attempt(Sync *sync, bool may_wait, Datum *result)
 {
 	MemoryContext context = CurrentMemoryContext;
 	OwnerScope	scope;
-	MemoryContext old;
-	CursorRange *old_ranges = sync->cursor->ranges;
+	CursorRange *old_ranges;
 	bool		done;
 
 	sync->found = 0;
 	sync->more = false;
-	if (cursor_is_ahead(sync->cursor))
-	{
-		if (!may_wait)
-			*result = answer(sync);
-		return !may_wait;
-	}
-
+	if (sync->user_id == 0)
+		sync->user_id = acting_user(sync->fcinfo);
 	PushActiveSnapshot(GetLatestSnapshot());
-	owner_begin(&scope, fcinfo);
-	fetch_unseen(sync, GetActiveSnapshot());
+	owner_begin(&scope, sync->fcinfo);
+	if (sync->cursor == NULL)
+		begin_sync(sync, context);
+	old_ranges = sync->cursor->ranges;
+	if (!cursor_is_ahead(sync->cursor))
+		fetch_unseen(sync, GetActiveSnapshot());
+	cursor_keep_ranges(sync->cursor, old_ranges, context);
 	done = sync->found > 0 || !may_wait;
-	old = MemoryContextSwitchTo(context);
-	cursor_keep_ranges(sync->cursor, old_ranges);
 	if (done)
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+
 		*result = answer(sync);
-	MemoryContextSwitchTo(old);
+		MemoryContextSwitchTo(old);
+	}
 	owner_end(&scope);
 	PopActiveSnapshot();
+	return done;
+}
+
+/*
+ * The same in a subtransaction, which ends: it has locked the tables that it read,
+ * and whoever waits must not keep them from others.
+ */
+static bool
+attempt_and_unlock(Sync *sync, bool may_wait, Datum *result)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool done = false;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		done = attempt(sync, may_wait, result);
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		ReThrowError(error);
+	}
+	PG_END_TRY();
 	return done;
 }
 
@@ -357,7 +453,7 @@ wait_for_news(TimestampTz deadline, int *pause)
 }
 
 static Datum
-sync_until(Sync *sync, FunctionCallInfo fcinfo, TimestampTz deadline)
+sync_until(Sync *sync, TimestampTz deadline)
 {
 	int			pause = 0;
 	Datum		result;
@@ -368,7 +464,7 @@ sync_until(Sync *sync, FunctionCallInfo fcinfo, TimestampTz deadline)
 
 		if (may_wait)
 			queue_prepare_to_sleep();
-		if (try_sync(sync, fcinfo, may_wait, &result))
+		if (attempt_and_unlock(sync, may_wait, &result))
 			break;
 		wait_for_news(deadline, &pause);
 	}
@@ -381,76 +477,32 @@ sync_until(Sync *sync, FunctionCallInfo fcinfo, TimestampTz deadline)
  * month has 30 days, and more than LONGEST_WAIT is for ever.
  */
 static TimestampTz
-wait_deadline(FunctionCallInfo fcinfo, int argno)
+wait_deadline(const Interval *interval)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	Interval   *interval;
-	double		span;
-
-	if (PG_ARGISNULL(argno))
-		return now;
-	interval = PG_GETARG_INTERVAL_P(argno);
-	span = interval->time +
+	double		span = interval->time +
 		(interval->day + (double) interval->month * DAYS_PER_MONTH) * USECS_PER_DAY;
+
 	if (span < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("wait must not be negative")));
-	return now + (int64) Min(span, LONGEST_WAIT);
-}
-
-/* The cursor that was passed: none, 'now', or one of an earlier answer. */
-static Cursor *
-sync_cursor(FunctionCallInfo fcinfo, const Sync *sync)
-{
-	char	   *passed = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
-	OwnerScope	scope;
-	MemoryContext context = CurrentMemoryContext;
-	MemoryContext old;
-	Cursor	   *cursor;
-
-	if (passed == NULL)
-		return cursor_start(sync->user_id, sync->group_id);
-	if (strcmp(passed, "now") != 0)
-		return cursor_parse(passed, sync->user_id, sync->group_id);
-
-	PushActiveSnapshot(GetLatestSnapshot());
-	owner_begin(&scope, fcinfo);
-	old = MemoryContextSwitchTo(context);
-	cursor = cursor_of_now(sync->user_id, sync->group_id);
-	MemoryContextSwitchTo(old);
-	owner_end(&scope);
-	PopActiveSnapshot();
-	return cursor;
-}
-
-static void
-check_may_sync(FunctionCallInfo fcinfo, const Sync *sync)
-{
-	OwnerScope	scope;
-
-	owner_begin(&scope, fcinfo);
-	if (sync->group_id != 0)
-		check_membership(sync->user_id, sync->group_id);
-	else
-		require_user(sync->user_id);
-	owner_end(&scope);
+	return GetCurrentTimestamp() + (int64) Min(span, LONGEST_WAIT);
 }
 
 Datum
 chatrel_sync(PG_FUNCTION_ARGS)
 {
-	Sync		sync = {0};
-	TimestampTz deadline;
+	Sync		sync = {.fcinfo = fcinfo};
+	Datum		result;
 
 	sync.group_id = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT64(1);
-	sync.limit = require_limit(fcinfo, 2, "message_limit");
-	deadline = wait_deadline(fcinfo, 3);
-	sync.user_id = acting_user(fcinfo);
+	sync.limit = Min(require_limit(fcinfo, 2, "message_limit"), PAGE_MAX_MESSAGES);
 	if (!PG_ARGISNULL(1) && sync.group_id <= 0)
 		error_group_not_found(sync.group_id);
 
-	check_may_sync(fcinfo, &sync);
-	sync.cursor = sync_cursor(fcinfo, &sync);
-	PG_RETURN_DATUM(sync_until(&sync, fcinfo, deadline));
+	if (PG_ARGISNULL(3))
+		(void) attempt(&sync, false, &result);
+	else
+		result = sync_until(&sync, wait_deadline(PG_GETARG_INTERVAL_P(3)));
+	PG_RETURN_DATUM(result);
 }

@@ -321,7 +321,7 @@ sub caller_in_vain
 
 # ---------- who follows with sync ----------
 
-# In one of three ways: look again and again, wait, or listen as the README says.
+# In one of three ways: look again and again, wait, or listen as doc/realtime.md says.
 # What it has, and its cursor, outlast its connections, and the round.
 sub follow_with_sync
 {

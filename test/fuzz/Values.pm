@@ -112,7 +112,7 @@ my %VALUE = (
 # ---------------------------------------------------------------- cursors
 
 sub cursor {
-	my $text = $taken ? $taken->{text} : @{ $loot{cursor} } ? one_of(@{ $loot{cursor} }) : '1.1.1.1.1.1.0.0.';
+	my $text = $taken ? $taken->{text} : @{ $loot{cursor} } ? one_of(@{ $loot{cursor} }) : '2.1.1.1.1.1.1.1.1.0.0.0.0.';
 	return weighted(
 		3   => sub { quote($text) },
 		2   => sub { one_of('NULL', "'now'") },
@@ -175,7 +175,7 @@ sub sticker {
 }
 
 my @NUMBERS = (qw(0 -0 1 1.0 1e2 0.5 -1 9223372036854775807 9223372036854775808 -9223372036854775809 1e400 1e-400 0.1e1),
-	'1' . '0' x 500, '1.' . '0' x 300);
+	'1' . '0' x 500, '2.' . '0' x 300);
 
 sub nasty_node {
 	return weighted(

@@ -178,6 +178,11 @@ demand_same(const Cursor *a, const Cursor *b)
 {
 	demand(a->user_id == b->user_id && a->group_id == b->group_id && a->high == b->high,
 		   "the ids are the same");
+	demand(a->anchor.id == b->anchor.id && a->anchor.xid == b->anchor.xid,
+		   "the anchor is the same");
+	demand(a->origin.epoch.id == b->origin.epoch.id &&
+		   a->origin.epoch.started_at == b->origin.epoch.started_at &&
+		   a->origin.epoch.database == b->origin.epoch.database, "the epoch is the same");
 	demand(a->origin.system == b->origin.system && a->origin.timeline == b->origin.timeline &&
 		   a->origin.position == b->origin.position && a->origin.schema == b->origin.schema,
 		   "the origin is the same");
@@ -195,20 +200,21 @@ demand_in_order(const Cursor *cursor)
 	{
 		demand(cursor->ranges[i].lo < cursor->ranges[i].hi, "no range is empty");
 		demand(cursor->ranges[i].seen >= 0, "what was seen is not negative");
-		demand(i == 0 || cursor->ranges[i - 1].hi <= cursor->ranges[i].lo, "the ranges are disjoint");
+		demand(i == 0 || cursor->ranges[i - 1].hi <= cursor->ranges[i].lo,
+			   "the ranges are disjoint");
 	}
 }
 
 /* The text with its numbers as they are printed: without leading zeros, in small letters. */
 static char *
-canonical(const char *text)
+canonical(const char *string)
 {
-	char	   *result = palloc(strlen(text) + 1);
+	char	   *result = palloc(strlen(string) + 1);
 	char	   *end = result;
 
-	for (const char *p = text; *p != '\0'; p++)
+	for (const char *p = string; *p != '\0'; p++)
 	{
-		bool		begins = p == text || !isxdigit((unsigned char) p[-1]);
+		bool		begins = p == string || !isxdigit((unsigned char) p[-1]);
 
 		while (begins && *p == '0' && isxdigit((unsigned char) p[1]))
 			p++;
@@ -253,9 +259,14 @@ check_cursor(const uint8_t *data, size_t size)
 	cursor.origin.timeline = (TimeLineID) take(&data, &size);
 	cursor.origin.position = take(&data, &size);
 	cursor.origin.schema = (Oid) take(&data, &size);
+	cursor.origin.epoch.id = take(&data, &size) & PG_INT64_MAX;
+	cursor.origin.epoch.started_at = take(&data, &size) & PG_INT64_MAX;
+	cursor.origin.epoch.database = (Oid) take(&data, &size);
 	cursor.user_id = take(&data, &size) & PG_INT64_MAX;
 	cursor.group_id = take(&data, &size) & PG_INT64_MAX;
 	cursor.high = take(&data, &size) & PG_INT64_MAX;
+	cursor.anchor.id = take(&data, &size) & PG_INT64_MAX;
+	cursor.anchor.xid = take(&data, &size);
 	cursor.ranges = palloc((size / 24 + 1) * sizeof(CursorRange));
 	while (size >= 24)
 	{
@@ -276,17 +287,17 @@ check_cursor(const uint8_t *data, size_t size)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char	   *volatile text = malloc(size + 1);
+	char	   *volatile string = malloc(size + 1);
 
-	memcpy(text, data, size);
-	text[size] = '\0';
+	memcpy(string, data, size);
+	string[size] = '\0';
 	if (setjmp(error_jump) == 0)
-		check_text(text);
+		check_text(string);
 	else
 		demand(error_code == ERRCODE_INVALID_PARAMETER_VALUE, "what is no cursor is 22023");
 	demand(allocated <= MEMORY_LIMIT(size), "memory is in proportion to the text");
 	free_all();
-	free(text);
+	free(string);
 
 	if (setjmp(error_jump) == 0)
 		check_cursor(data, size);

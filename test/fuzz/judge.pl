@@ -12,7 +12,7 @@
 # Classes of what is in the log
 #   crash     PANIC, or a process that was terminated by a signal
 #   internal  an internal error (XX) in a function of chatrel, in the relay, or under fire of calls.pl
-#   unlisted  an error of a function of chatrel whose SQLSTATE is not in the README's tables
+#   unlisted  an error of a function of chatrel whose SQLSTATE is not in doc/errors.md
 #   leak      a warning that something was not released
 #   expected  an error of a function of chatrel, as listed
 #   core      what PostgreSQL itself says of a statement before, or outside, any function of chatrel
@@ -34,13 +34,13 @@ my %ANYWHERE = (
 
 my ($logs, $project, @reports) = @ARGV;
 die "usage: judge.pl LOGS PROJECT FINDINGS OTHERS\n" unless @ARGV == 4;
-# The README speaks of what is to be called; whoever may call a trigger's function by itself gets 39P01.
-my %listed    = (read_sqlstates("$project/README.md"), '39P01' => 1);
+# The page of errors speaks of what is to be called; whoever may call a trigger's function by itself gets 39P01.
+my %listed    = (read_sqlstates("$project/doc/errors.md"), '39P01' => 1);
 my %functions = read_c_functions("$project/src");
 my %count;    # by database, class and SQLSTATE
 my ($findings, $others) = map { open my $out, '>', $_ or die "$_: $!\n"; $out->autoflush(1); $out } @reports;
 
-# The first column of the README's tables of errors.
+# The first column of the page's tables of errors.
 sub read_sqlstates {
 	my ($file) = @_;
 	my %states;
@@ -56,7 +56,7 @@ sub read_sqlstates {
 sub read_c_functions {
 	my ($folder) = @_;
 	my %defined;
-	for my $path (glob "$folder/*.c") {
+	for my $path (glob "$folder/*.c $folder/*/*.c") {
 		my ($file) = $path =~ m{([^/]+)$};
 		open my $in, '<', $path or die "$path: $!\n";
 		while (<$in>) { $defined{"$file:$1"} = 1 if /^(\w+)\(/; }

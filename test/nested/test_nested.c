@@ -31,7 +31,10 @@ PG_FUNCTION_INFO_V1(test_nested_get);
 static NestedParent
 find_person(FunctionCallInfo fcinfo)
 {
-	NestedParent person = {.shard = PG_GETARG_INT64(0), .id = PG_GETARG_INT64(1)};
+	NestedParent person = {
+		.shard = PG_GETARG_INT64(0),
+		.id = PG_GETARG_INT64(1)
+	};
 
 	if (!nested_lock(&person_passport, &person))
 		elog(ERROR, "no such person");

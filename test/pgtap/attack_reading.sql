@@ -1,7 +1,7 @@
 -- Attempts to read, or to find out, what is others'.  eve is a database user with
 -- a chatrel user of her own; mem may use the schema and is nobody in it; all may
 -- read every table of the server (pg_read_all_data), and put its rows there.
--- What PostgreSQL cannot prevent is tested too, and said in the README's caveats.
+-- What PostgreSQL cannot prevent is tested too, and said in doc/security.md.
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
@@ -37,7 +37,7 @@ SELECT chatrel.change_whiteboard(g, jsonb_build_object('stickers', jsonb_build_a
 	FROM (VALUES (1, 'secret'), (2, 'hello')) m (g, t);
 SELECT count(*) FROM chatrel.listen(1), chatrel.listen_all();
 
-SELECT plan(121);
+SELECT plan(125);
 
 ---------------------------------------------------------------------------
 -- privileges that were meant for something else
@@ -92,10 +92,10 @@ SELECT is_empty(statement, 'not by ' || way) FROM (VALUES
 -- an error before PostgreSQL 18, and null since
 CREATE FUNCTION tap_eve.last_value(regclass) RETURNS bigint LANGUAGE plpgsql AS $$
 	BEGIN RETURN pg_sequence_last_value($1); EXCEPTION WHEN insufficient_privilege THEN RETURN NULL; END $$;
-SELECT is(tap_eve.last_value('chatrel.groups_messages_id_seq'), NULL, 'pg_sequence_last_value() tells nothing');
+SELECT is(tap_eve.last_value('chatrel.event_ids'), NULL, 'pg_sequence_last_value() tells nothing');
 SELECT throws_ok(statement, sqlstate, NULL, 'refused: ' || statement) FROM (VALUES
-	('SELECT last_value FROM chatrel.groups_messages_id_seq', '42501'),
-	($$ SELECT currval('chatrel.groups_messages_id_seq') $$, '42501'),
+	('SELECT last_value FROM chatrel.event_ids', '42501'),
+	($$ SELECT currval('chatrel.event_ids') $$, '42501'),
 	('TABLE pg_statistic', '42501'),
 	('SELECT * FROM chatrel.groups_messages FOR SHARE', '42501'),
 	('SELECT * FROM chatrel.groups FOR KEY SHARE', '42501'),
@@ -201,21 +201,21 @@ SELECT throws_ok($$ SELECT chatrel.change_whiteboard(1, '{"stickers": []}', 'del
 ---------------------------------------------------------------------------
 
 SELECT chatrel.sync('now') ->> 'cursor' AS cursor, chatrel.sync('now', 2) ->> 'cursor' AS group_cursor \gset
--- 1.server.timeline.position.schema.user.group.high.ranges~seal
+-- 2.server.timeline.position.schema.epoch.started.database.user.group.high.anchor.xid.ranges~seal
 CREATE FUNCTION tap_eve.forged(cursor text, field int, value text) RETURNS text LANGUAGE sql AS $$
 	SELECT array_to_string(a[1:field - 1] || value || a[field + 1:], '.') || '~' || split_part(cursor, '~', 2) FROM string_to_array(split_part(cursor, '~', 1), '.') a $$;
-SELECT is(tap_eve.forged(:'cursor', 1, '1'), :'cursor', 'a cursor is of this form');
+SELECT is(tap_eve.forged(:'cursor', 1, '2'), :'cursor', 'a cursor is of this form');
 SELECT throws_ok(format('SELECT chatrel.sync(%L)', tap_eve.forged(:'cursor', field, value)), sqlstate, NULL, 'forged: ' || what) FROM (VALUES
-	('ann''s', 6, '1', '22023'), ('nobody''s', 6, '0', '22023'), ('of ann''s group', 7, '1', '22023'), ('of her group', 7, '2', '22023'),
-	('another version', 1, '2', '22023'), ('another server', 2, '1', '55000'), ('another timeline', 3, '2', '55000'), ('a timeline too high', 3, '1ffffffff', '22023'),
-	('a time to come', 4, 'ffffffffffffffff', '55000'), ('a time gone by', 4, '1', '22023'), ('another installation', 5, '1', '55000'), ('an id too high', 8, '8000000000000000', '22023'),
-	('a number too long', 8, '00000000000000001', '22023'), ('nothing seen', 8, '0', '22023'), ('a range of all transactions, to have all messages read', 9, '0-ffffffffffffffff:0;', '22023')) v (what, field, value, sqlstate);
+	('ann''s', 9, '1', '22023'), ('nobody''s', 9, '0', '22023'), ('of ann''s group', 10, '1', '22023'), ('of her group', 10, '2', '22023'),
+	('another version', 1, '1', '22023'), ('another server', 2, '1', '55000'), ('another timeline', 3, '2', '55000'), ('a timeline too high', 3, '1ffffffff', '22023'),
+	('a time to come', 4, 'ffffffffffffffff', '55000'), ('a time gone by', 4, '1', '22023'), ('another installation', 5, '1', '55000'), ('an id too high', 11, '8000000000000000', '22023'),
+	('a number too long', 11, '00000000000000001', '22023'), ('nothing seen', 11, '0', '22023'), ('no epoch', 6, '0', '22023'), ('another epoch', 7, '1', '22023'), ('another database', 8, '1', '22023'), ('another last message', 12, '1', '22023'), ('a range of all transactions, to have all messages read', 14, '0-ffffffffffffffff:0;', '22023')) v (what, field, value, sqlstate);
 SELECT throws_ok(format('SELECT chatrel.sync(%L)', cursor), '22023', 'invalid cursor', 'forged: ' || what) FROM (VALUES
 	('without a seal', split_part(:'cursor', '~', 1)), ('with an empty one', split_part(:'cursor', '~', 1) || '~'), ('with another''s', split_part(:'cursor', '~', 1) || '~' || split_part(:'group_cursor', '~', 2)),
 	('with two', :'cursor' || '~' || split_part(:'cursor', '~', 2)), ('with one too long', :'cursor' || '0')) v (what, cursor);
 SELECT lives_ok(format('SELECT chatrel.sync(%L)', :'cursor'), 'not forged');
-SELECT throws_ok(format('SELECT chatrel.sync(%L, 1)', tap_eve.forged(:'group_cursor', 7, '1')), 'P0002', NULL, 'forged: for a group that is not hers');
-SELECT throws_ok(format('SELECT chatrel.sync(%L)', tap_eve.forged(:'cursor', 9, string_agg(i || '-' || i + 1 || ':0;', '' ORDER BY i))), '22023', 'invalid cursor', 'forged: too many ranges')
+SELECT throws_ok(format('SELECT chatrel.sync(%L, 1)', tap_eve.forged(:'group_cursor', 10, '1')), 'P0002', NULL, 'forged: for a group that is not hers');
+SELECT throws_ok(format('SELECT chatrel.sync(%L)', tap_eve.forged(:'cursor', 14, string_agg(i || '-' || i + 1 || ':0;', '' ORDER BY i))), '22023', 'invalid cursor', 'forged: too many ranges')
 	FROM generate_series(100000, 300001, 2) i;
 SELECT throws_ok(format('SELECT chatrel.sync(%L)', repeat('x', 10000000)), '22023', 'invalid cursor', 'forged: 10 MB of nothing');
 

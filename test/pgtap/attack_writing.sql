@@ -1,7 +1,7 @@
 -- Attempts to write, to change what chatrel's functions do, to run code with the
 -- rights of their owner, and to make them fail.  eve is a database user with a
 -- chatrel user of her own, a schema, and the right to make others.  What
--- PostgreSQL cannot prevent is tested too, and said in the README's caveats.
+-- PostgreSQL cannot prevent is tested too, and said in doc/security.md.
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
@@ -77,10 +77,10 @@ SELECT throws_ok(statement, '42501', NULL, 'refused: ' || statement) FROM unnest
 	'CREATE FUNCTION chatrel.me(text) RETURNS text LANGUAGE sql AS ''SELECT 1''',
 	'CREATE OR REPLACE FUNCTION chatrel.current_user_id() RETURNS bigint LANGUAGE sql AS ''SELECT 1''',
 	'ALTER FUNCTION chatrel.current_user_id() SECURITY DEFINER',
-	'ALTER FUNCTION chatrel.me(bigint) SET search_path = tap_hers',
-	'ALTER FUNCTION chatrel.me(bigint) OWNER TO tap_eve',
+	'ALTER FUNCTION chatrel.me(integer, bigint) SET search_path = tap_hers',
+	'ALTER FUNCTION chatrel.me(integer, bigint) OWNER TO tap_eve',
 	'GRANT EXECUTE ON FUNCTION chatrel.listen_all() TO tap_eve',
-	'DROP FUNCTION chatrel.me(bigint)',
+	'DROP FUNCTION chatrel.me(integer, bigint)',
 	'ALTER TYPE chatrel.follow_type ADD VALUE ''x''',
 	'ALTER TYPE chatrel.chat_group ADD ATTRIBUTE x int',
 	'CREATE TRIGGER t BEFORE INSERT ON chatrel.groups_messages FOR EACH ROW EXECUTE FUNCTION tap_hers.nothing()',
@@ -115,7 +115,7 @@ SELECT throws_ok(statement, '42501', NULL, 'refused: ' || statement) FROM unnest
 	'INSERT INTO chatrel.whiteboards (group_id) VALUES (1)',
 	'UPDATE chatrel.stickers SET title = ''x''',
 	'MERGE INTO chatrel.groups g USING tap_hers.mine m ON g.id = m.id WHEN NOT MATCHED THEN INSERT (name, creator_id) VALUES (''x'', 2)',
-	'SELECT setval(''chatrel.groups_messages_id_seq'', 1)',
+	'SELECT setval(''chatrel.event_ids'', 1)',
 	'SELECT nextval(''chatrel.groups_id_seq'')',
 	'SELECT pg_reload_conf()',
 	'LOAD ''chatrel''',

@@ -33,7 +33,7 @@ RESET chatrel.max_message_length;
 
 -- pages
 DELETE FROM chatrel.groups_messages;
-SELECT setval('chatrel.groups_messages_id_seq', 1, false);
+SELECT setval('chatrel.event_ids', 1, false);
 SELECT count(*) FROM generate_series(1, 200) AS i, chatrel.send_group_message(1 + i % 2, i::text);
 SELECT is((SELECT count(*) FROM chatrel.group_messages(1)), 50::bigint, 'a page has 50');
 SELECT results_eq($$ SELECT id FROM chatrel.group_messages(1, message_limit => 3) $$, ARRAY[200::bigint, 198, 196], 'or as many as asked for, newest first');

@@ -11,7 +11,7 @@ SELECT has_schema('chatrel');
 SELECT has_table('chatrel', name::name, 'table ' || name) FROM unnest(ARRAY['users', 'groups', 'groups_members', 'groups_messages',
 	'groups_channels', 'users_channels', 'all_channel']) AS name;
 SELECT has_view('chatrel', 'my_memberships', 'view my_memberships');
-SELECT has_sequence('chatrel', name::name, 'sequence ' || name) FROM unnest(ARRAY['users_id_seq', 'groups_id_seq', 'groups_members_id_seq', 'groups_messages_id_seq']) AS name;
+SELECT has_sequence('chatrel', name::name, 'sequence ' || name) FROM unnest(ARRAY['users_id_seq', 'groups_id_seq', 'groups_members_id_seq', 'event_ids']) AS name;
 
 -- columns: name, type, not null, default or identity
 CREATE FUNCTION pg_temp.columns_of(relation regclass) RETURNS SETOF text LANGUAGE sql AS $$
@@ -39,7 +39,7 @@ SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.groups_members') $$, ARR
 	'user_id bigint not null',
 	'joined_at timestamp with time zone not null default now()'], 'columns of groups_members');
 SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.groups_messages') $$, ARRAY[
-	'id bigint not null identity always',
+	'id bigint not null default nextval(''chatrel.event_ids''::regclass)',
 	'datetime timestamp with time zone not null default now()',
 	'group_id bigint not null',
 	'sender_id bigint not null',
@@ -72,7 +72,8 @@ SELECT col_is_unique('chatrel', 'groups', 'name', 'names of groups are unique');
 SELECT indexes_are('chatrel', 'users', ARRAY['users_pkey', 'users_role_name_key', 'users_username_key']);
 SELECT indexes_are('chatrel', 'groups', ARRAY['groups_pkey', 'groups_name_key']);
 SELECT indexes_are('chatrel', 'groups_members', ARRAY['groups_members_pkey', 'groups_members_user_id_idx']);
-SELECT indexes_are('chatrel', 'groups_messages', ARRAY['groups_messages_pkey', 'groups_messages_xid_idx']);
+SELECT indexes_are('chatrel', 'groups_messages', ARRAY['groups_messages_pkey', 'groups_messages_id_idx', 'groups_messages_xid_idx']);
+SELECT index_is_unique('chatrel', 'groups_messages', 'groups_messages_id_idx', 'no id of a message is given twice');
 SELECT index_is_unique('chatrel', 'users', 'users_username_key', 'usernames are unique');
 SELECT is(pg_get_indexdef('chatrel.users_username_key'::regclass),
 	'CREATE UNIQUE INDEX users_username_key ON chatrel.users USING btree (username) WHERE (deleted_at IS NULL)',
@@ -110,7 +111,7 @@ SELECT throws_ok($$ INSERT INTO chatrel.groups_messages (group_id, sender_id, me
 SELECT throws_ok($$ INSERT INTO chatrel.all_channel (only_row) VALUES (false) $$, '23514', NULL, 'one row of all_channel');
 -- ids whose order says something come from the sequence alone
 SELECT throws_ok(format('INSERT INTO chatrel.%I (id) VALUES (1)', name), '428C9', NULL, 'no id of one''s own in ' || name)
-	FROM unnest(ARRAY['groups_members', 'groups_messages', 'relationships']) AS name;
+	FROM unnest(ARRAY['groups_members', 'relationships']) AS name;
 
 -- policies
 SELECT policies_are('chatrel', 'users', ARRAY['users_read']);

@@ -124,16 +124,17 @@ EXCEPTION WHEN OTHERS THEN
 	RETURN SQLSTATE || ' ' || SQLERRM;
 END $$;
 SELECT chatrel.sync('nonsense');
-SELECT DISTINCT sqlstate_of_cursor(c) FROM unnest(ARRAY['', ' ', '1', '1.', '2.1.1.1.1.1.1.1.', 'NOW', '1.........',
-	'1.1.1.1.1.1.0.1.zz', '1.1.1.1.1.1.0.1.1-2:3', '1.1.1.1.1.1.0.1.2-1:3;', '1.1.1.1.1.1.0.1.2-2:3;', '1.1.1.1.1.1.0.1.5-6:0;3-4:0;',
-	'1.11111111111111111.1.1.1.1.0.1.', '1.1.1.1.1.1.0.ffffffffffffffff.', '1.1.111111111.1.1.1.0.1.', '1.-1.1.1.1.1.0.1.']) AS c;
+SELECT DISTINCT sqlstate_of_cursor(c) FROM unnest(ARRAY['', ' ', '1', '1.', '1.1.1.1.1.1.1.1.1.1.1.1.1.', 'NOW', '2..............',
+	'2.1.1.1.1.1.1.1.1.0.1.1.1.zz', '2.1.1.1.1.1.1.1.1.0.1.1.1.1-2:3', '2.1.1.1.1.1.1.1.1.0.1.1.1.2-1:3;', '2.1.1.1.1.1.1.1.1.0.1.1.1.2-2:3;',
+	'2.1.1.1.1.1.1.1.1.0.1.1.1.5-6:0;3-4:0;', '2.11111111111111111.1.1.1.1.1.1.1.0.1.1.1.', '2.1.1.1.1.1.1.1.1.0.ffffffffffffffff.1.1.',
+	'2.1.111111111.1.1.1.1.1.1.0.1.1.1.', '2.-1.1.1.1.1.1.1.1.0.1.1.1.', '2.1.1.1.1.1.1.111111111.1.0.1.1.1.']) AS c;
 -- every text that is shorter, or a little longer
 SELECT sqlstate_of_cursor(left(:'three', n)) AS result, count(*) > 0 AS some
 FROM generate_series(0, length(:'three') - 1) AS n WHERE left(:'three', n) !~ '[.;]$' GROUP BY 1 ORDER BY 1;
 SELECT DISTINCT sqlstate_of_cursor(replace(:'three', '~', c || '~')) FROM unnest(ARRAY['x', ' ', '.', ';', '1', '1-', '1-2', '1-2:']) AS c;
 -- of another server, or another timeline
-SELECT sqlstate_of_cursor(regexp_replace(:'three', '^1\.[0-9a-f]', '1.e'));
-SELECT sqlstate_of_cursor(regexp_replace(:'three', '^(1\.[0-9a-f]*\.)[0-9a-f]*', '\17fffffff'));
+SELECT sqlstate_of_cursor(regexp_replace(:'three', '^2\.[0-9a-f]', '2.e'));
+SELECT sqlstate_of_cursor(regexp_replace(:'three', '^(2\.[0-9a-f]*\.)[0-9a-f]*', '\17fffffff'));
 -- more transactions than there can be
 SELECT sqlstate_of_cursor(replace(:'empty', '~', (SELECT string_agg(format('%s-%s:0;', to_hex(2 * i), to_hex(2 * i + 1)), '' ORDER BY i) FROM generate_series(1, 100001) AS i) || '~'));
 -- one that chatrel has not made

@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my @tables = qw(users groups groups_members groups_messages groups_channels users_channels all_channel);
-my @sequences = qw(users_id_seq groups_id_seq groups_members_id_seq groups_messages_id_seq);
+my @sequences = qw(users_id_seq groups_id_seq groups_members_id_seq event_ids);
 my @databases = qw(own linked);
 
 # All that must be the same afterwards

@@ -198,7 +198,7 @@ is(heard($listener), $expected, 'blocks: exactly the right events, in order');
 		my ($length) = @_;
 		$node->safe_psql('postgres', qq{
 			SET chatrel.max_message_length = 10000;
-			SELECT setval('chatrel.groups_messages_id_seq', 100000, false);
+			SELECT setval('chatrel.event_ids', 100000, false);
 			DELETE FROM chatrel.groups_messages WHERE id = 100000;
 			SELECT FROM chatrel.send_group_message(1, repeat('x', $length), '2024-01-01 00:00+00', as_user => 1)});
 		my ($payload) = $listener->query_safe('SELECT 1') =~ /with payload "(.*)" received/;

@@ -1,5 +1,5 @@
 # The tables are replicated logically into another server's database, which reads
-# them like its own, and can take over: the README's section on replication.
+# them like its own, and can take over: doc/operations.md on replicas.
 
 use strict;
 use warnings;
@@ -80,8 +80,9 @@ my $sequences = $subscriber->safe_psql('postgres', q{
 	SELECT format('SELECT setval(pg_get_serial_sequence(%1$L, ''id''), max(id)) FROM %1$s', c.oid::regclass)
 	FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attidentity <> ''
 	WHERE c.relnamespace = 'chatrel'::regnamespace \gexec
+	SELECT setval('chatrel.event_ids', max(id)) FROM chatrel.groups_messages;
 });
-is(scalar(split /\n/, $sequences), 7, 'the sequences are set');
+is(scalar(split /\n/, $sequences), 8, 'the sequences are set');
 
 my $bob = connect_to($subscriber);
 my $listener = Realtime::Listener->new($subscriber, '* FROM chatrel.listen(as_user => 1)');

@@ -7,6 +7,7 @@
 use strict;
 use warnings;
 
+use File::Copy qw(copy);
 use FindBin;
 use lib $FindBin::RealBin;
 use PostgreSQL::Test::Utils;
@@ -22,7 +23,20 @@ my $control = slurp_file("$folder/chatrel.control");
 my ($version) = $control =~ /^default_version\s*=\s*'(.*)'/m;
 my @written;
 
-END { unlink @written }
+# The installed library is kept aside, for the tests that come after.
+chomp(my $installed = `$config --pkglibdir` . '');
+$installed .= '/chatrel.so';
+my $kept = PostgreSQL::Test::Utils::tempdir() . '/chatrel.so';
+copy($installed, $kept) or die "cannot keep $installed: $!";
+
+END
+{
+	my $status = $?;
+	unlink @written;
+	unlink $installed;
+	copy($kept, $installed);
+	$? = $status;
+}
 
 sub write_script
 {
@@ -174,10 +188,39 @@ my $next = catalogue('next');
 is(updated_catalogue($version, "$version.next"), $next, 'to a next version: the catalogue of a new one');
 isnt(updated_catalogue($version, "$version.$_"), $next, "and it would be seen if the script had forgotten: $_") foreach sort keys %forgotten;
 
-subtest 'sessions go on, with their data' => sub {
+# The next version's library, compiled from the same source
+sub next_library
+{
+	my $copy = PostgreSQL::Test::Utils::tempdir();
+
+	system_or_bail('cp', '-r', 'Makefile', 'chatrel.control', 'src', 'sql', $copy);
+	system_or_bail('make', '-s', '-C', $copy, '-j2', 'with_llvm=no', "PG_CONFIG=$config", "EXTVERSION=$version.next", '-B', 'chatrel.so');
+	return "$copy/chatrel.so";
+}
+
+# As a package does: a new file in the place of the old one, which sessions go on using
+sub install_library
+{
+	my ($library) = @_;
+
+	unlink $installed or die "cannot remove $installed: $!";
+	copy($library, $installed) or die "cannot write $installed: $!";
+	return;
+}
+
+my $mismatch = qr/library of chatrel is of version .*, but the extension of version .*HINT:  Run ALTER EXTENSION chatrel UPDATE/s;
+
+subtest 'an update with its data' => sub {
 	set_up($node);
 	my ($session, $admin) = map { connect_to($node) } 1 .. 2;
 	my $listener = Realtime::Listener->new($node, 'chatrel.listen_all()');
+	my $refused = sub {
+		my ($what, $sql) = @_;
+
+		ok(!eval { $session->do($sql); 1 }, "$what: refused");
+		is($session->state, '55000', '... with its SQLSTATE');
+		like($session->errstr, $mismatch, '... and what to do');
+	};
 	my $use = sub {
 		my ($text) = @_;
 
@@ -188,17 +231,36 @@ subtest 'sessions go on, with their data' => sub {
 		is(value($session, 'SELECT chatrel.leave_group(1, as_user => 3)::text || chatrel.join_group(1, as_user => 3)'), 'truetrue', 'members leave and join');
 		is(value($session, q{SELECT jsonb_array_length(chatrel.sync(message_limit => 1, as_user => 1) -> 'messages')}), 1, 'and catch up');
 	};
+	my $rows = sub {
+		return value($admin, q{SELECT md5(string_agg(format('%s %s %s', id, sender_id, message), ',' ORDER BY id)) FROM chatrel.groups_messages});
+	};
 
 	start_worker($session);
 	$use->('before');
 	my $cursor = value($session, q{SELECT chatrel.sync(as_user => 1) ->> 'cursor'});
-	my $rows = value($admin, q{SELECT md5(string_agg(format('%s %s %s', id, sender_id, message), ',' ORDER BY id)) FROM chatrel.groups_messages});
+	my $before = $rows->();
 
 	$admin->do("ALTER EXTENSION chatrel UPDATE TO '$version.next'");
-	is(value($admin, q{SELECT md5(string_agg(format('%s %s %s', id, sender_id, message), ',' ORDER BY id)) FROM chatrel.groups_messages}),
-		$rows, 'the messages are there');
+	is($rows->(), $before, 'the messages are there');
+	$refused->('the old library over new objects', 'SELECT chatrel.me(as_user => 1)');
+	$refused->('also in a policy', q{SET ROLE pg_monitor; SELECT FROM chatrel.groups_messages});
+	$session->do('RESET ROLE');
+
+	new_database('behind', $version);
+	$_->disconnect foreach $session, $admin;
+	undef $listener;
+	install_library(next_library());
+	$node->restart;
+	$session = connect_to($node, 'behind');
+	$refused->('the new library over old objects', q{SELECT chatrel.create_user('early')});
+	$session->do("ALTER EXTENSION chatrel UPDATE TO '$version.next'");
+	is(value($session, q{SELECT username FROM chatrel.create_user('early')}), 'early', 'which the update ends, in the same session');
+
+	($session, $admin) = map { connect_to($node) } 1 .. 2;
+	$listener = Realtime::Listener->new($node, 'chatrel.listen_all()');
+	start_worker($session);
 	$use->('after');
-	is(value($session, q{SELECT chatrel.sync(?, as_user => 1) -> 'messages' -> 0 ->> 'message'}, $cursor), 'after', 'a cursor goes on');
+	is(value($session, q{SELECT chatrel.sync(?, as_user => 1) -> 'messages' -> -1 ->> 'message'}, $cursor), 'after', 'a cursor goes on');
 	is(value($session, 'SELECT count(*) FROM chatrel.verify_follow_counts()'), 0, 'counters are right');
 	$admin->do(q{INSERT INTO chatrel.topics VALUES (1, 'PostgreSQL')});
 	is(value($session, 'SELECT chatrel.topic(1)'), 'PostgreSQL', 'and there is what is new');

@@ -312,7 +312,7 @@ subtest 'logical replication writes messages' => sub {
 			$$ BEGIN PERFORM chatrel.send_group_message(1, 'order ' || NEW.id, as_user => 1); RETURN NEW; END $$;
 		CREATE TRIGGER announce AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION announce();
 		ALTER TABLE orders ENABLE REPLICA TRIGGER announce;
-		SELECT setval('chatrel.groups_messages_id_seq', 1000000)});
+		SELECT setval('chatrel.event_ids', 1000000)});
 	$node->safe_psql('postgres', 'CREATE SUBSCRIPTION chat CONNECTION \'' . $publisher->connstr . ' dbname=postgres\' PUBLICATION chat');
 	$node->wait_for_subscription_sync($publisher, 'chat');
 

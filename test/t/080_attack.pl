@@ -2,7 +2,7 @@
 # somebody else from the first moment of a session, to keep others from working,
 # to go on hearing.  eve is a database user with a chatrel user of her own; out
 # has no right to the schema.  What PostgreSQL cannot prevent is tested too, and
-# said in the README's caveats; those tests begin with "caveat:".
+# said in doc/security.md; those tests begin with "caveat:".
 # test/pgtap/attack_*.sql has what one session can try.
 
 use strict;
