@@ -22,14 +22,16 @@ CREATE TABLE chatrel.groups_members (
 	PRIMARY KEY (group_id, user_id)
 );
 CREATE INDEX groups_members_user_id_idx ON chatrel.groups_members (user_id, group_id);
+CREATE INDEX groups_members_group_id_idx ON chatrel.groups_members (group_id, id);
 
 COMMENT ON TABLE chatrel.groups_members IS
 	'who is in which group; a role sees the members of its user''s groups';
-COMMENT ON COLUMN chatrel.groups_members.id IS 'the order of joining';
+COMMENT ON COLUMN chatrel.groups_members.id IS 'the order of joining, and the position in lists';
 COMMENT ON COLUMN chatrel.groups_members.group_id IS 'the group';
 COMMENT ON COLUMN chatrel.groups_members.user_id IS 'the member';
 COMMENT ON COLUMN chatrel.groups_members.joined_at IS 'when the user joined';
 COMMENT ON INDEX chatrel.groups_members_user_id_idx IS 'the groups of a user';
+COMMENT ON INDEX chatrel.groups_members_group_id_idx IS 'the members of a group, in order';
 
 /*
  * The policies ask this view and not groups_members: a view reads with the
@@ -88,11 +90,22 @@ CREATE FUNCTION chatrel.leave_group(group_id bigint, as_user bigint DEFAULT NULL
 COMMENT ON FUNCTION chatrel.leave_group(bigint, bigint) IS
 	'ends the user''s membership and replaces the group''s channel; false if it was no member';
 
-CREATE FUNCTION chatrel.get_group(group_id bigint, as_user bigint DEFAULT NULL) RETURNS jsonb
+CREATE FUNCTION chatrel.get_group(group_id bigint, member_limit integer DEFAULT 50,
+		as_user bigint DEFAULT NULL) RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'chatrel_get_group'
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 10000;
-COMMENT ON FUNCTION chatrel.get_group(bigint, bigint) IS
-	'a group of the user''s: {"id", "name", "members": [{"id", "username"}]}';
+COMMENT ON FUNCTION chatrel.get_group(bigint, integer, bigint) IS
+	'a group of the user''s: {"id", "name", "members": [{"id", "username"}]}, with the first '
+	'member_limit members, and where there are others "more_members": true and "member_count"';
+
+CREATE FUNCTION chatrel.group_members(group_id bigint, after bigint DEFAULT NULL,
+		row_limit integer DEFAULT 50, as_user bigint DEFAULT NULL)
+	RETURNS TABLE (user_id bigint, username text, joined_at timestamptz, "position" bigint)
+	AS 'MODULE_PATHNAME', 'chatrel_group_members'
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 2000 ROWS 50;
+COMMENT ON FUNCTION chatrel.group_members(bigint, bigint, integer, bigint) IS
+	'the members of a group of the user''s, in the order of joining; after is the last position of '
+	'the page before';
 
 CREATE FUNCTION chatrel.my_groups(as_user bigint DEFAULT NULL)
 	RETURNS TABLE (id bigint, name text, creator_id bigint, created_at timestamptz,

@@ -37,12 +37,13 @@ COMMENT ON FUNCTION chatrel.sync(text, bigint, integer, interval, bigint) IS
 	'cursor: {"messages", "cursor", "more"}; waits for the first up to wait';
 
 CREATE FUNCTION chatrel.get_group_with_chat_history(group_id bigint, before_id bigint DEFAULT NULL,
-		message_limit integer DEFAULT 50, as_user bigint DEFAULT NULL) RETURNS jsonb
+		message_limit integer DEFAULT 50, member_limit integer DEFAULT 50,
+		as_user bigint DEFAULT NULL) RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'chatrel_get_group_with_chat_history'
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 20000;
-COMMENT ON FUNCTION chatrel.get_group_with_chat_history(bigint, bigint, integer, bigint) IS
-	'a group of the user''s with its last messages, oldest first, and where sync() goes on: {"id", '
-	'"name", "members", "messages", "cursor"}';
+COMMENT ON FUNCTION chatrel.get_group_with_chat_history(bigint, bigint, integer, integer, bigint) IS
+	'a group of the user''s, with its first member_limit members, and its last messages, oldest '
+	'first, and where sync() goes on: {"id", "name", "members", "messages", "cursor"}';
 
 -- privileges
 

@@ -42,11 +42,13 @@ COMMENT ON POLICY users_read ON chatrel.users IS 'who is a chatrel user sees the
 SELECT pg_catalog.pg_extension_config_dump('chatrel.users', '');
 SELECT pg_catalog.pg_extension_config_dump('chatrel.users_id_seq', '');
 
-CREATE FUNCTION chatrel.me(as_user bigint DEFAULT NULL) RETURNS jsonb
+CREATE FUNCTION chatrel.me(member_limit integer DEFAULT 50, as_user bigint DEFAULT NULL)
+	RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'chatrel_me'
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 500000;
-COMMENT ON FUNCTION chatrel.me(bigint) IS
-	'the user''s login document: {"id", "username", "friends": [User], "groups": [Group]}';
+COMMENT ON FUNCTION chatrel.me(integer, bigint) IS
+	'the user''s login document: {"id", "username", "friends": [User], "groups": [Group]}, each '
+	'group with its first member_limit members';
 
 CREATE FUNCTION chatrel.create_user(username text, role_name name DEFAULT NULL)
 	RETURNS chatrel.users

@@ -8,6 +8,7 @@
 #include "utils/builtins.h"
 
 #include "core/check.h"
+#include "core/errors.h"
 
 void
 check_not_null(FunctionCallInfo fcinfo, int argno, const char *name)
@@ -106,6 +107,5 @@ error_row_discarded(const char *table)
 	ereport(ERROR,
 			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
 			 errmsg("a trigger on chatrel.%s has discarded the row", table),
-			 err_generic_string(PG_DIAG_SCHEMA_NAME, "chatrel"),
-			 err_generic_string(PG_DIAG_TABLE_NAME, table)));
+			 err_table(table)));
 }

@@ -28,12 +28,19 @@
 int64		guc_user_id = 0;
 int			guc_max_name_length = 256;
 int			guc_max_message_length = 512;
+int			guc_json_ids = JSON_IDS_NUMBER;
 bool		guc_relay = true;
 int			guc_relay_queue_size = 4096;
 int			guc_relay_databases = 8;
 int			guc_relay_idle_timeout = 1000;
 
 static char *user_id_string = NULL;
+
+static const struct config_enum_entry json_ids_options[] = {
+	{"number", JSON_IDS_NUMBER, false},
+	{"string", JSON_IDS_STRING, false},
+	{NULL, 0, false}
+};
 
 static bool
 check_user_id(char **newval, void **extra, GucSource source)
@@ -68,6 +75,21 @@ static void
 assign_user_id(const char *newval, void *extra)
 {
 	guc_user_id = *(int64 *) extra;
+}
+
+/*
+ * An event is written by the sender's session and read by others, who catch up
+ * with the same event in a document that their own session writes.  Both must
+ * be alike: so it is the database that has this setting, and no session or role.
+ */
+static bool
+check_json_ids(int *newval, void **extra, GucSource source)
+{
+	if (source <= PGC_S_DATABASE || source == PGC_S_OVERRIDE || source == PGC_S_TEST)
+		return true;
+	GUC_check_errdetail("It is the same for all who read what a database writes.");
+	GUC_check_errhint("Use ALTER DATABASE, ALTER SYSTEM or postgresql.conf.");
+	return false;
 }
 
 static void
@@ -146,6 +168,18 @@ guc_init(void)
 							PGC_SUSET,
 							0,
 							NULL, NULL, NULL);
+
+	DefineCustomEnumVariable("chatrel.json_ids",
+							 "How ids are written in JSON: as numbers or as strings.",
+							 "Clients whose numbers are doubles need strings for ids above 2^53. "
+							 "It is a setting of the server or of a database.",
+							 &guc_json_ids,
+							 JSON_IDS_NUMBER,
+							 json_ids_options,
+							 PGC_SUSET,
+							 0,
+							 check_json_ids,
+							 NULL, NULL);
 
 	guc_init_relay();
 

@@ -15,6 +15,15 @@ extern int64 guc_user_id;
 extern int	guc_max_name_length;
 extern int	guc_max_message_length;
 
+/* how ids are written in JSON: the same for all who read it */
+typedef enum JsonIds
+{
+	JSON_IDS_NUMBER,
+	JSON_IDS_STRING
+} JsonIds;
+
+extern int	guc_json_ids;
+
 /* the relay */
 extern bool guc_relay;
 extern int	guc_relay_queue_size;	/* kB, for each database */

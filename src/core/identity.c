@@ -19,6 +19,7 @@
 #include "utils/builtins.h"
 
 #include "core/check.h"
+#include "core/errors.h"
 #include "core/guc.h"
 #include "core/identity.h"
 #include "core/plans.h"
@@ -54,7 +55,8 @@ error_user_not_found(int64 user_id)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_NO_DATA_FOUND),
-			 errmsg("user %lld does not exist", (long long) user_id)));
+			 errmsg("user %lld does not exist", (long long) user_id),
+			 err_table("users")));
 }
 
 /* As PostgreSQL refuses LISTEN in, say, an index expression of somebody's table. */

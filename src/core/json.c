@@ -10,6 +10,7 @@
 #include "utils/json.h"
 #include "utils/numeric.h"
 
+#include "core/guc.h"
 #include "core/json.h"
 
 void
@@ -174,6 +175,21 @@ json_string(JsonWriter *json, const char *key, const char *value)
 	}
 	push_key(json, key);
 	push_string(json, key != NULL ? WJB_VALUE : WJB_ELEM, pstrdup(value), strlen(value));
+}
+
+/* What identifies a row: every id goes through here, versions and counts do not. */
+void
+json_id(JsonWriter *json, const char *key, int64 id)
+{
+	char		digits[MAXINT8LEN + 1];
+
+	if (guc_json_ids == JSON_IDS_NUMBER)
+	{
+		json_int64(json, key, id);
+		return;
+	}
+	pg_lltoa(id, digits);
+	json_string(json, key, digits);
 }
 
 /* A text, or null */

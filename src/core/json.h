@@ -6,6 +6,9 @@
  * jsonb, which functions return; so an event that is heard and the same event
  * in a document have one description.  Times in a text are in UTC, since its
  * reader may have set another time zone; in a jsonb in the session's.
+ *
+ * An id is a number or a string, as chatrel.json_ids says: a client whose numbers
+ * are doubles takes ids above 2^53 for others.
  */
 #ifndef CHATREL_JSON_H
 #define CHATREL_JSON_H
@@ -33,6 +36,7 @@ extern void json_end_object(JsonWriter *json);
 extern void json_begin_array(JsonWriter *json, const char *key);
 extern void json_end_array(JsonWriter *json);
 extern void json_bool(JsonWriter *json, const char *key, bool value);
+extern void json_id(JsonWriter *json, const char *key, int64 id);
 extern void json_int64(JsonWriter *json, const char *key, int64 value);
 extern void json_string(JsonWriter *json, const char *key, const char *value);
 extern void json_text(JsonWriter *json, const char *key, const text *value);

@@ -108,13 +108,14 @@ plan_prepare(SqlPlan *plan)
 
 /*
  * Plans a query of ours that goes by an index without the ways that read all of
- * a table.  As a hook, since the server may plan it again at any time.
+ * a table, and without compiling it for the many rows that the planner thinks of.
+ * As a hook, since the server may plan it again at any time.
  */
 static PlannedStmt *
 plan_query(PLANNER_PARAMETERS)
 {
 	static const char *const ways[] = {"enable_seqscan", "enable_bitmapscan",
-	"enable_hashjoin", "enable_mergejoin"};
+	"enable_hashjoin", "enable_mergejoin", "jit"};
 	planner_hook_type next = prev_planner_hook ? prev_planner_hook : standard_planner;
 	PlannedStmt *result;
 	int			nest_level;
@@ -147,11 +148,41 @@ plan_check(const SqlPlan *plan, int result)
 			 SPI_result_code_string(result), plan->sql);
 }
 
+/*
+ * Lets a reading plan see what the caller's statement has written so far, as in
+ * SELECT get_group(1) FROM join_group(1): of others it sees what the statement
+ * sees.  Returns whether there is anything, and then a snapshot to pop.  In a
+ * parallel operation there cannot be.
+ */
+static bool
+push_own_changes(void)
+{
+	Snapshot	snapshot = GetActiveSnapshot();
+
+	if (IsInParallelMode())
+		return false;
+	CommandCounterIncrement();
+	if (snapshot->curcid == GetCurrentCommandId(false))
+		return false;
+	PushCopiedSnapshot(snapshot);
+	UpdateActiveSnapshotCommandId();
+	return true;
+}
+
 static int
 plan_execute(SqlPlan *plan, PlanAccess access, Datum *values, const char *nulls)
 {
-	if (access == PLAN_READ || access == PLAN_WRITE)
-		return SPI_execute_plan(plan->handle, values, nulls, access == PLAN_READ, 0);
+	if (access == PLAN_READ)
+	{
+		bool		pushed = push_own_changes();
+		int			result = SPI_execute_plan(plan->handle, values, nulls, true, 0);
+
+		if (pushed)
+			PopActiveSnapshot();
+		return result;
+	}
+	if (access == PLAN_WRITE)
+		return SPI_execute_plan(plan->handle, values, nulls, false, 0);
 	return SPI_execute_snapshot(plan->handle, values, nulls, GetLatestSnapshot(),
 								access == PLAN_CASCADE && IsolationUsesXactSnapshot()
 								? GetTransactionSnapshot() : InvalidSnapshot,
@@ -187,6 +218,7 @@ plan_fill(SqlPlan *plan, ReturnSetInfo *rsinfo, const Datum *values, const char 
 	SPIExecuteOptions options = {0};
 	ParamListInfo params = makeParamList(plan->nargs);
 	const char *outer = running_by_index;
+	bool		pushed;
 
 	plan_prepare(plan);
 	for (int i = 0; i < plan->nargs; i++)
@@ -203,7 +235,10 @@ plan_fill(SqlPlan *plan, ReturnSetInfo *rsinfo, const Datum *values, const char 
 	options.read_only = true;
 	options.dest = dest;
 	running_by_index = plan->by_index ? plan->sql : NULL;
+	pushed = push_own_changes();
 	plan_check(plan, SPI_execute_plan_extended(plan->handle, &options));
+	if (pushed)
+		PopActiveSnapshot();
 	running_by_index = outer;
 	dest->rDestroy(dest);
 	return SPI_processed;

@@ -49,7 +49,8 @@ typedef struct OwnerScope
 
 typedef enum PlanAccess
 {
-	PLAN_READ,					/* the caller's snapshot; works on a standby */
+	PLAN_READ,					/* the caller's snapshot, and what its own statement
+								 * has written; works on a standby */
 	PLAN_WRITE,					/* a snapshot of its own; may lock and write */
 	PLAN_LATEST,				/* PLAN_WRITE on what has committed by now, whatever
 								 * the isolation level */

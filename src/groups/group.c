@@ -6,6 +6,7 @@
 
 #include "miscadmin.h"
 
+#include "core/check.h"
 #include "groups/group.h"
 
 /* The columns of GROUP_ROWS() */
@@ -20,25 +21,42 @@ void
 json_user(JsonWriter *json, const PlanResult *result, uint64 row, int column)
 {
 	json_begin_object(json, NULL);
-	json_int64(json, "id", result_int64(result, row, column));
+	json_id(json, "id", result_int64(result, row, column));
 	json_text(json, "username", DatumGetTextPP(result_datum(result, row, column + 1)));
 	json_end_object(json);
 }
 
+int64
+require_member_limit(FunctionCallInfo fcinfo, int argno)
+{
+	int64		limit;
+
+	check_not_null(fcinfo, argno, "member_limit");
+	limit = PG_GETARG_INT32(argno);
+	if (limit < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("member_limit must not be negative, but is %lld", (long long) limit)));
+	return limit;
+}
+
 uint64
-json_group(JsonWriter *json, const PlanResult *groups, uint64 row)
+json_group(JsonWriter *json, const PlanResult *groups, uint64 row, int64 member_limit)
 {
 	int64		id = result_int64(groups, row, GROUP_ID);
+	int64		members = 0;
 
-	json_int64(json, "id", id);
+	json_id(json, "id", id);
 	json_text(json, "name", DatumGetTextPP(result_datum(groups, row, GROUP_NAME)));
 	json_begin_array(json, "members");
 	for (; row < groups->nrows && result_int64(groups, row, GROUP_ID) == id; row++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (!result_is_null(groups, row, GROUP_MEMBER))
+		if (!result_is_null(groups, row, GROUP_MEMBER) && ++members <= member_limit)
 			json_user(json, groups, row, GROUP_MEMBER);
 	}
 	json_end_array(json);
+	if (members > member_limit)
+		json_bool(json, "more_members", true);
 	return row;
 }

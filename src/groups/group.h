@@ -1,28 +1,44 @@
 /*
  * group.h
  *	  The shape of a group: {"id", "name", "members": [{"id", "username"}]}.
+ *
+ * It has so many members at most as the reader has asked for, those who joined
+ * first; where there are others, "more_members" says so.
  */
 #ifndef CHATREL_GROUP_H
 #define CHATREL_GROUP_H
 
+#include "fmgr.h"
+
 #include "core/json.h"
 #include "core/plans.h"
 
-/* A row for each member, in the order of joining, or one for a group that has none; g is the group. */
-#define GROUP_ROWS(source, filter, order) \
+/*
+ * A row for each member, in the order of joining, or one for a group that has
+ * none; g is the group.  The limit is one above the number of members that are
+ * to be shown.
+ */
+#define GROUP_ROWS(source, filter, limit, order) \
 	"SELECT g.id, g.name, member.user_id, member.username" \
 	" FROM " source \
 	" LEFT JOIN LATERAL (SELECT m.id, m.user_id, u.username" \
-	" FROM chatrel.groups_members m" \
-	" JOIN chatrel.users u ON u.id" EQ "m.user_id" \
-	" WHERE m.group_id" EQ "g.id) member ON true" \
+	" FROM (SELECT gm.id, gm.user_id FROM chatrel.groups_members gm" \
+	" WHERE gm.group_id" EQ "g.id ORDER BY gm.id LIMIT " limit ") m" \
+	" JOIN chatrel.users u ON u.id" EQ "m.user_id) member ON true" \
 	" WHERE " filter \
 	" ORDER BY " order "member.id"
+
+/* How many members a document is to show of a group. */
+extern int64 require_member_limit(FunctionCallInfo fcinfo, int argno);
 
 /* Writes a user: {"id", "username"} */
 extern void json_user(JsonWriter *json, const PlanResult *result, uint64 row, int column);
 
-/* Writes the fields of the group whose rows begin at row; returns where the next one's begin. */
-extern uint64 json_group(JsonWriter *json, const PlanResult *groups, uint64 row);
+/*
+ * Writes the fields of the group whose rows begin at row, with so many members;
+ * returns where the next one's begin.
+ */
+extern uint64 json_group(JsonWriter *json, const PlanResult *groups, uint64 row,
+						 int64 member_limit);
 
 #endif							/* CHATREL_GROUP_H */

@@ -9,6 +9,7 @@
 #include "utils/builtins.h"
 
 #include "core/check.h"
+#include "core/errors.h"
 #include "core/guc.h"
 #include "core/identity.h"
 #include "core/plans.h"
@@ -30,9 +31,28 @@ static SqlPlan group_of_member = {
 					  "g.id" EQ "$1 AND EXISTS"
 					  " (SELECT FROM chatrel.groups_members mine"
 					  " WHERE mine.group_id" EQ "g.id AND mine.user_id" EQ "$2)",
-					  ""),
+					  "$3", ""),
 	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID, INT8OID)
+	PLAN_ARGS(INT8OID, INT8OID, INT8OID),
+	.by_index = true
+};
+
+static SqlPlan member_count = {
+	.sql = "SELECT pg_catalog.count(*) FROM chatrel.groups_members WHERE group_id" EQ "$1",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID)
+};
+
+/* The page is cut out of the index before the users are joined to it. */
+static SqlPlan members_page = {
+	.sql = "SELECT m.user_id, u.username, m.joined_at, m.id"
+	" FROM (SELECT * FROM chatrel.groups_members"
+	" WHERE group_id" EQ "$1 AND id" GT "$2 ORDER BY id LIMIT $3) m"
+	" JOIN chatrel.users u ON u.id" EQ "m.user_id"
+	" ORDER BY m.id",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8OID, INT8OID),
+	.by_index = true
 };
 
 static SqlPlan groups_of_user = {
@@ -52,6 +72,7 @@ static SqlPlan groups_of_user = {
 
 PG_FUNCTION_INFO_V1(chatrel_create_group);
 PG_FUNCTION_INFO_V1(chatrel_get_group);
+PG_FUNCTION_INFO_V1(chatrel_group_members);
 PG_FUNCTION_INFO_V1(chatrel_my_groups);
 
 Datum
@@ -73,7 +94,8 @@ chatrel_create_group(PG_FUNCTION_ARGS)
 		require_user(user_id);
 		ereport(ERROR,
 				(errcode(ERRCODE_UNIQUE_VIOLATION),
-				 errmsg("group \"%s\" already exists", text_to_cstring(name))));
+				 errmsg("group \"%s\" already exists", text_to_cstring(name)),
+				 err_constraint("groups", "groups_name_key")));
 	}
 	result = result_as_row(&created, 0, fcinfo);
 	if (join_this_group)
@@ -87,8 +109,10 @@ Datum
 chatrel_get_group(PG_FUNCTION_ARGS)
 {
 	int64		group_id = require_int64(fcinfo, 0, "group_id");
+	int64		member_limit = require_member_limit(fcinfo, 1);
 	int64		user_id = acting_user(fcinfo);
-	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id)};
+	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id),
+	Int64GetDatum(member_limit + 1)};
 	OwnerScope	scope;
 	PlanResult	group;
 	JsonWriter	json;
@@ -100,12 +124,39 @@ chatrel_get_group(PG_FUNCTION_ARGS)
 		error_group_not_found(group_id);
 	json_begin_jsonb(&json);
 	json_begin_object(&json, NULL);
-	json_group(&json, &group, 0);
+	json_group(&json, &group, 0, member_limit);
+	if (group.nrows > member_limit) /* each row has a member: the user is one */
+	{
+		PlanResult	count = plan_run(&member_count, PLAN_READ, values, NULL);
+
+		json_int64(&json, "member_count", result_int64(&count, 0, 1));
+	}
 	json_end_object(&json);
 	result = SPI_datumTransfer(json_end_jsonb(&json), false, -1);
 	owner_end(&scope);
 
 	PG_RETURN_DATUM(result);
+}
+
+Datum
+chatrel_group_members(PG_FUNCTION_ARGS)
+{
+	int64		group_id = require_int64(fcinfo, 0, "group_id");
+	int64		after = PG_ARGISNULL(1) ? PG_INT64_MIN : PG_GETARG_INT64(1);
+	int			row_limit = require_limit(fcinfo, 2, "row_limit");
+	int64		user_id = acting_user(fcinfo);
+	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(after),
+	Int64GetDatum(row_limit)};
+	OwnerScope	scope;
+
+	InitMaterializedSRF(fcinfo, 0);
+
+	owner_begin(&scope, fcinfo);
+	check_membership(user_id, group_id);
+	plan_fill(&members_page, (ReturnSetInfo *) fcinfo->resultinfo, values, NULL);
+	owner_end(&scope);
+
+	return (Datum) 0;
 }
 
 Datum

@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 
 #include "core/check.h"
+#include "core/errors.h"
 #include "core/identity.h"
 #include "core/plans.h"
 #include "delivery/events.h"
@@ -78,9 +79,14 @@ error_group_not_found(int64 group_id)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_NO_DATA_FOUND),
-			 errmsg("group %lld does not exist", (long long) group_id)));
+			 errmsg("group %lld does not exist", (long long) group_id),
+			 err_table("groups")));
 }
 
+/*
+ * As for a row that a policy does not let in; the table tells it from a grant
+ * that the role lacks, for which PostgreSQL has the same code.
+ */
 static void
 error_not_member(int64 user_id, int64 group_id)
 {
@@ -89,7 +95,8 @@ error_not_member(int64 user_id, int64 group_id)
 			 errmsg("user %lld is not a member of group %lld",
 					(long long) user_id, (long long) group_id),
 			 errhint("Join it first, with chatrel.join_group(%lld).",
-					 (long long) group_id)));
+					 (long long) group_id),
+			 err_table("groups_members")));
 }
 
 /* ---------- membership ---------- */
@@ -137,7 +144,7 @@ announce_relisten(EventTarget target, int64 id, int64 group_id)
 	JsonWriter	event;
 
 	event_begin(&event, "relisten");
-	json_int64(&event, "group_id", group_id);
+	json_id(&event, "group_id", group_id);
 	announce(target, id, false, &event);
 }
 
@@ -149,9 +156,9 @@ announce_member(EventTarget target, const char *kind, int64 member_id, int64 gro
 	JsonWriter	event;
 
 	event_begin(&event, kind);
-	json_int64(&event, "id", member_id);
-	json_int64(&event, "group_id", group_id);
-	json_int64(&event, "user_id", user_id);
+	json_id(&event, "id", member_id);
+	json_id(&event, "group_id", group_id);
+	json_id(&event, "user_id", user_id);
 	json_string(&event, "username", username);
 	announce(target, group_id, true, &event);
 }

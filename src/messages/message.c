@@ -49,10 +49,10 @@ read_message(Message *message, const PlanResult *result, uint64 row)
 void
 json_message(JsonWriter *json, const Message *message)
 {
-	json_int64(json, "id", message->id);
+	json_id(json, "id", message->id);
 	json_timestamp(json, "datetime", message->datetime);
-	json_int64(json, "group_id", message->group_id);
-	json_int64(json, "sender_id", message->sender_id);
+	json_id(json, "group_id", message->group_id);
+	json_id(json, "sender_id", message->sender_id);
 	if (message->message != NULL)
 		json_text(json, "message", message->message);
 	else

@@ -30,9 +30,9 @@ static SqlPlan messages_page = {
 };
 
 static SqlPlan group_rows = {
-	.sql = GROUP_ROWS("chatrel.groups g", "g.id" EQ "$1", ""),
+	.sql = GROUP_ROWS("chatrel.groups g", "g.id" EQ "$1", "$2", ""),
 	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID),
+	PLAN_ARGS(INT8OID, INT8OID),
 	.by_index = true
 };
 
@@ -93,7 +93,9 @@ Datum
 chatrel_get_group_with_chat_history(PG_FUNCTION_ARGS)
 {
 	Datum		values[3];
+	Datum		group_values[2];
 	int64		group_id;
+	int64		member_limit;
 	int64		user_id;
 	OwnerScope	scope;
 	PlanResult	group;
@@ -104,18 +106,21 @@ chatrel_get_group_with_chat_history(PG_FUNCTION_ARGS)
 	page_arguments(fcinfo, values);
 	values[2] = Int64GetDatum(Min(DatumGetInt64(values[2]), PAGE_MAX_MESSAGES + 1));
 	group_id = DatumGetInt64(values[0]);
+	member_limit = require_member_limit(fcinfo, 3);
+	group_values[0] = values[0];
+	group_values[1] = Int64GetDatum(member_limit + 1);
 	user_id = acting_user(fcinfo);
 
 	owner_begin(&scope, fcinfo);
 	check_membership(user_id, group_id);
-	group = plan_run(&group_rows, PLAN_READ, values, NULL);
+	group = plan_run(&group_rows, PLAN_READ, group_values, NULL);
 	if (group.nrows == 0)
 		error_group_not_found(group_id);
 	page = plan_run(&messages_page, PLAN_READ, values, NULL);
 
 	json_begin_jsonb(&json);
 	json_begin_object(&json, NULL);
-	json_group(&json, &group, 0);
+	json_group(&json, &group, 0, member_limit);
 	json_messages(&json, &page);
 	json_string(&json, "cursor", cursor_text(cursor_of_now(user_id, group_id)));
 	json_end_object(&json);

@@ -148,9 +148,9 @@ announce_followed(int64 id, int64 follower_id, int64 followed_id, const char *us
 	JsonWriter	event;
 
 	event_begin(&event, "followed");
-	json_int64(&event, "id", id);
-	json_int64(&event, "follower_id", follower_id);
-	json_int64(&event, "followed_id", followed_id);
+	json_id(&event, "id", id);
+	json_id(&event, "follower_id", follower_id);
+	json_id(&event, "followed_id", followed_id);
 	json_string(&event, "username", username);
 	json_string(&event, "follow_type", follow_type);
 	announce(EVENT_USER, followed_id, true, &event);

@@ -36,9 +36,9 @@ static SqlPlan groups = {
 	.sql = GROUP_ROWS("chatrel.groups_members mine"
 					  " JOIN chatrel.groups g ON g.id" EQ "mine.group_id",
 					  "mine.user_id" EQ "$1",
-					  "mine.id, "),
+					  "$2", "mine.id, "),
 	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID),
+	PLAN_ARGS(INT8OID, INT8OID),
 	.by_index = true
 };
 
@@ -59,15 +59,16 @@ json_friends(JsonWriter *json, Datum *values)
 }
 
 static void
-json_groups(JsonWriter *json, Datum *values)
+json_groups(JsonWriter *json, int64 user_id, int64 member_limit)
 {
+	Datum		values[] = {Int64GetDatum(user_id), Int64GetDatum(member_limit + 1)};
 	PlanResult	found = plan_run(&groups, PLAN_READ, values, NULL);
 
 	json_begin_array(json, "groups");
 	for (uint64 row = 0; row < found.nrows;)
 	{
 		json_begin_object(json, NULL);
-		row = json_group(json, &found, row);
+		row = json_group(json, &found, row, member_limit);
 		json_end_object(json);
 	}
 	json_end_array(json);
@@ -76,6 +77,7 @@ json_groups(JsonWriter *json, Datum *values)
 Datum
 chatrel_me(PG_FUNCTION_ARGS)
 {
+	int64		member_limit = require_member_limit(fcinfo, 0);
 	int64		user_id = acting_user(fcinfo);
 	Datum		values[] = {Int64GetDatum(user_id)};
 	OwnerScope	scope;
@@ -89,10 +91,10 @@ chatrel_me(PG_FUNCTION_ARGS)
 		error_user_not_found(user_id);
 	json_begin_jsonb(&json);
 	json_begin_object(&json, NULL);
-	json_int64(&json, "id", user_id);
+	json_id(&json, "id", user_id);
 	json_text(&json, "username", DatumGetTextPP(result_datum(&user, 0, 2)));
 	json_friends(&json, values);
-	json_groups(&json, values);
+	json_groups(&json, user_id, member_limit);
 	json_end_object(&json);
 	result = SPI_datumTransfer(json_end_jsonb(&json), false, -1);
 	owner_end(&scope);

@@ -13,7 +13,7 @@ static void
 json_sticker(JsonWriter *json, const Sticker *sticker)
 {
 	json_begin_object(json, NULL);
-	json_int64(json, "id", sticker->id);
+	json_id(json, "id", sticker->id);
 	json_text(json, "url", sticker->url);
 	json_text(json, "title", sticker->title);
 	json_timestamp(json, "created_at", sticker->created_at);
@@ -40,8 +40,8 @@ whiteboard_document(const Whiteboard *whiteboard, const Stickers *stickers)
 
 	json_begin_jsonb(&json);
 	json_begin_object(&json, NULL);
-	json_int64(&json, "id", whiteboard->id);
-	json_int64(&json, "group_id", whiteboard->group_id);
+	json_id(&json, "id", whiteboard->id);
+	json_id(&json, "group_id", whiteboard->group_id);
 	json_int64(&json, "version", whiteboard->version);
 	json_timestamp(&json, "created_at", whiteboard->created_at);
 	json_timestamp(&json, "updated_at", whiteboard->updated_at);

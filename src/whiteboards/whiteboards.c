@@ -16,6 +16,7 @@
 #include "catalog/pg_type.h"
 
 #include "core/check.h"
+#include "core/errors.h"
 #include "core/identity.h"
 #include "delivery/events.h"
 #include "groups/members.h"
@@ -95,8 +96,7 @@ error_whiteboard_not_found(int64 whiteboard_id)
 	ereport(ERROR,
 			(errcode(ERRCODE_NO_DATA_FOUND),
 			 errmsg("whiteboard %lld does not exist", (long long) whiteboard_id),
-			 err_generic_string(PG_DIAG_SCHEMA_NAME, "chatrel"),
-			 err_generic_string(PG_DIAG_TABLE_NAME, "whiteboards")));
+			 err_table("whiteboards")));
 }
 
 static void
@@ -104,7 +104,7 @@ json_ids(JsonWriter *json, const char *key, const IdList *ids)
 {
 	json_begin_array(json, key);
 	for (int i = 0; i < ids->n; i++)
-		json_int64(json, NULL, ids->ids[i]);
+		json_id(json, NULL, ids->ids[i]);
 	json_end_array(json);
 }
 
@@ -113,8 +113,8 @@ change_event(JsonWriter *event, const Whiteboard *whiteboard, const StickerChang
 			 bool with_ids)
 {
 	event_begin(event, "whiteboard_changed");
-	json_int64(event, "id", whiteboard->id);
-	json_int64(event, "group_id", whiteboard->group_id);
+	json_id(event, "id", whiteboard->id);
+	json_id(event, "group_id", whiteboard->group_id);
 	json_int64(event, "version", whiteboard->version);
 	if (with_ids)
 	{
@@ -145,8 +145,8 @@ announce_deletion(const Whiteboard *whiteboard)
 	JsonWriter	event;
 
 	event_begin(&event, "whiteboard_deleted");
-	json_int64(&event, "id", whiteboard->id);
-	json_int64(&event, "group_id", whiteboard->group_id);
+	json_id(&event, "id", whiteboard->id);
+	json_id(&event, "group_id", whiteboard->group_id);
 	announce(EVENT_GROUP, whiteboard->group_id, true, &event);
 }
 
@@ -275,7 +275,8 @@ check_version(const Whiteboard *whiteboard, const StickerParams *params)
 						(long long) params->version),
 				 errdetail("It was changed by another request."),
 				 errhint("Read it again, with chatrel.get_whiteboard(%lld), and base the change on that.",
-						 (long long) whiteboard->id)));
+						 (long long) whiteboard->id),
+				 err_table("whiteboards")));
 }
 
 Datum

@@ -50,7 +50,7 @@ SET LOCAL ROLE tap_eve;
 SELECT throws_ok('SELECT ' || format(call, 1), '42501', 'permission denied to act as user 1', 'as another: ' || call) FROM calls;
 SELECT throws_ok('SELECT chatrel.me(-1)', '42501', NULL, 'as a user below 0');
 SET LOCAL ROLE tap_app;
-SELECT is(chatrel.me(0) ->> 'username', 'zero', 'who may, may act as user 0');
+SELECT is(chatrel.me(as_user => 0) ->> 'username', 'zero', 'who may, may act as user 0');
 SELECT is(chatrel.me(-1) ->> 'username', 'minus one', 'and below');
 RESET ROLE;
 
@@ -172,7 +172,7 @@ SET LOCAL ROLE tap_eve;
 CREATE OPERATOR tap_eve.!<< (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = chatrel.leave_group);
 CREATE AGGREGATE tap_eve.group_of(bigint) (SFUNC = int8pl, STYPE = bigint, INITCOND = '0');
 SELECT throws_ok('SELECT 1::bigint OPERATOR(tap_eve.!<<) 1::bigint', '42501', 'permission denied to act as user 1', 'a function as an operator checks the same');
-SELECT throws_ok($$ CREATE CAST (bigint AS jsonb) WITH FUNCTION chatrel.get_group(bigint, bigint) $$, NULL, NULL, 'not as a cast of types that are not hers');
+SELECT throws_ok($$ CREATE CAST (bigint AS jsonb) WITH FUNCTION chatrel.get_group(bigint, integer, bigint) $$, NULL, NULL, 'not as a cast of types that are not hers');
 SELECT throws_ok($$ CREATE FUNCTION tap_eve.f(bigint) RETURNS jsonb LANGUAGE c AS '$libdir/chatrel', 'chatrel_get_group' $$, '42501', NULL, 'not as a function of hers, which would run as her');
 RESET ROLE;
 

@@ -79,7 +79,7 @@ SELECT c.oid::regclass AS "is lost" FROM pg_class c, pg_extension
 -- it is where it is
 ALTER EXTENSION chatrel SET SCHEMA public;
 DROP TABLE chatrel.groups;
-DROP FUNCTION chatrel.me(bigint);
+DROP FUNCTION chatrel.me(integer, bigint);
 DROP EXTENSION chatrel;
 
 ---------------------------------------------------------------------------
