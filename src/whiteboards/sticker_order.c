@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "common/int.h"
+#include "miscadmin.h"
 
 #include "whiteboards/sticker_order.h"
 
@@ -67,6 +68,7 @@ mark_moved(Stickers *stickers)
 	{
 		int			length;
 
+		CHECK_FOR_INTERRUPTS();
 		stickers->rows[i].moved = !is_new(&stickers->rows[i]);
 		if (is_new(&stickers->rows[i]))
 			continue;

@@ -291,7 +291,8 @@ our %CALLS = (
 	get_whiteboard => 'SELECT chatrel.get_whiteboard(:board, :user)',
 	change_whiteboard => q{SELECT chatrel.change_whiteboard(:board, '{"stickers": [{"url": "u", "title": "t"}]}', 'delete', :user)},
 	delete_whiteboard => 'SELECT chatrel.delete_whiteboard(:board, :user)',
-	delete_sticker => 'SELECT chatrel.delete_sticker(:group, (SELECT max(id) FROM chatrel.stickers), :user)',
+	delete_sticker => q{SELECT chatrel.delete_sticker(1, (chatrel.change_whiteboard(:board,
+		'{"stickers": [{"url": "u", "title": "t"}]}', 'delete', :user) #>> '{stickers,0,id}')::bigint, :user)},
 );
 
 sub caller_in_vain

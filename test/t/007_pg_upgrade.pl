@@ -219,6 +219,8 @@ my @calls = (
 	[ create_whiteboard => q{SELECT chatrel.create_whiteboard(1, as_user => 1) ->> 'version'}, '1' ],
 	[ change_whiteboard => q{SELECT chatrel.change_whiteboard(11, '{"stickers": [{"url": "https://example.com/new", "title": "new"}]}', as_user => 1) ->> 'version'}, '2' ],
 	[ get_whiteboard => q{SELECT jsonb_array_length(chatrel.get_whiteboard(9, as_user => 1) -> 'stickers')}, '9' ],
+	[ delete_sticker => q{SELECT chatrel.delete_sticker(group_id, min(id), 1), chatrel.delete_sticker(group_id, min(id), 1) FROM chatrel.stickers WHERE whiteboard_id IS NULL GROUP BY group_id}, 't|f' ],
+	[ delete_whiteboard => q{SELECT chatrel.delete_whiteboard(9, as_user => 1), chatrel.delete_whiteboard(9, as_user => 1)}, 't|f' ],
 	[ listen => q{SELECT count(*) FROM chatrel.listen(as_user => 1)}, '22' ],
 	[ listen_group => q{SELECT chatrel.listen_group(3, as_user => 1) = (SELECT 'chatrel_' || channel FROM chatrel.groups_channels WHERE group_id = 3)}, 't' ],
 	[ listen_all => q{SELECT chatrel.listen_all() = (SELECT 'chatrel_' || channel FROM chatrel.all_channel)}, 't' ],
