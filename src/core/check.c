@@ -6,6 +6,7 @@
 
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 
 #include "core/check.h"
 #include "core/errors.h"
@@ -33,19 +34,25 @@ require_int64(FunctionCallInfo fcinfo, int argno, const char *name)
 	return PG_GETARG_INT64(argno);
 }
 
+int
+require_integer(FunctionCallInfo fcinfo, int argno, const char *name, int minimum)
+{
+	int			value;
+
+	check_not_null(fcinfo, argno, name);
+	value = PG_GETARG_INT32(argno);
+	if (value < minimum)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be at least %d, not %d", name, minimum, value)));
+	return value;
+}
+
 /* How many rows a page may have. */
 int
 require_limit(FunctionCallInfo fcinfo, int argno, const char *name)
 {
-	int			limit;
-
-	check_not_null(fcinfo, argno, name);
-	limit = PG_GETARG_INT32(argno);
-	if (limit < 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must be at least 1, not %d", name, limit)));
-	return limit;
+	return require_integer(fcinfo, argno, name, 1);
 }
 
 /* A text that is not empty and has max_length characters at most. */
@@ -82,6 +89,28 @@ require_text(FunctionCallInfo fcinfo, int argno, const char *name,
 	value = PG_GETARG_TEXT_PP(argno);
 	check_text(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), name,
 			   max_length, parameter);
+	return value;
+}
+
+/* The first moment of a year, in UTC. */
+static TimestampTz
+beginning_of_year(int year)
+{
+	return (date2j(year, 1, 1) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY;
+}
+
+/* A time that every client's calendar has. */
+TimestampTz
+require_datetime(FunctionCallInfo fcinfo, int argno, const char *name)
+{
+	TimestampTz value;
+
+	check_not_null(fcinfo, argno, name);
+	value = PG_GETARG_TIMESTAMPTZ(argno);
+	if (value < beginning_of_year(1) || value >= beginning_of_year(10000))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be a finite time of the years 1 to 9999", name)));
 	return value;
 }
 

@@ -8,17 +8,21 @@
 
 #include "fmgr.h"
 #include "utils/array.h"
+#include "utils/timestamp.h"
 
 #include "core/compat.h"
 
 extern void check_not_null(FunctionCallInfo fcinfo, int argno, const char *name);
 extern bool require_bool(FunctionCallInfo fcinfo, int argno, const char *name);
 extern int64 require_int64(FunctionCallInfo fcinfo, int argno, const char *name);
+extern int	require_integer(FunctionCallInfo fcinfo, int argno, const char *name,
+							int minimum);
 extern int	require_limit(FunctionCallInfo fcinfo, int argno, const char *name);
 extern text *require_text(FunctionCallInfo fcinfo, int argno, const char *name,
 						  int max_length, const char *parameter);
 extern void check_text(const char *data, int bytes, const char *name,
 					   int max_length, const char *parameter);
+extern TimestampTz require_datetime(FunctionCallInfo fcinfo, int argno, const char *name);
 extern ArrayType *require_ids(FunctionCallInfo fcinfo, int argno, const char *name);
 
 pg_noreturn extern void error_row_discarded(const char *table);

@@ -68,7 +68,9 @@ static SqlPlan epoch_goes_on = {
 /*
  * The transaction gets its xid before it draws an id: catching up relies on it
  * (cursor.c).  That the epoch is recorded is known to the session once another
- * transaction has committed the record.
+ * transaction has committed the record, and by the caller's snapshot: whoever
+ * reads with that one, in the same statement or transaction, sees the ids drawn
+ * here, and must see the record.
  */
 void
 prepare_to_draw_ids(void)
@@ -80,7 +82,7 @@ prepare_to_draw_ids(void)
 	(void) GetTopTransactionId();
 	if (recorded_by_others)
 		return;
-	recorded = plan_run(&epoch_recorded, PLAN_LATEST, values, NULL);
+	recorded = plan_run(&epoch_recorded, PLAN_READ, values, NULL);
 	if (recorded.nrows == 0)
 		plan_run(&epoch_record, PLAN_WRITE, values, NULL);
 	else

@@ -6,7 +6,6 @@
 
 #include "miscadmin.h"
 
-#include "core/check.h"
 #include "groups/group.h"
 
 /* The columns of GROUP_ROWS() */
@@ -24,20 +23,6 @@ json_user(JsonWriter *json, const PlanResult *result, uint64 row, int column)
 	json_id(json, "id", result_int64(result, row, column));
 	json_text(json, "username", DatumGetTextPP(result_datum(result, row, column + 1)));
 	json_end_object(json);
-}
-
-int64
-require_member_limit(FunctionCallInfo fcinfo, int argno)
-{
-	int64		limit;
-
-	check_not_null(fcinfo, argno, "member_limit");
-	limit = PG_GETARG_INT32(argno);
-	if (limit < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("member_limit must not be negative, but is %lld", (long long) limit)));
-	return limit;
 }
 
 uint64

@@ -8,8 +8,6 @@
 #ifndef CHATREL_GROUP_H
 #define CHATREL_GROUP_H
 
-#include "fmgr.h"
-
 #include "core/json.h"
 #include "core/plans.h"
 
@@ -27,9 +25,6 @@
 	" JOIN chatrel.users u ON u.id" EQ "m.user_id) member ON true" \
 	" WHERE " filter \
 	" ORDER BY " order "member.id"
-
-/* How many members a document is to show of a group. */
-extern int64 require_member_limit(FunctionCallInfo fcinfo, int argno);
 
 /* Writes a user: {"id", "username"} */
 extern void json_user(JsonWriter *json, const PlanResult *result, uint64 row, int column);

@@ -109,7 +109,7 @@ Datum
 chatrel_get_group(PG_FUNCTION_ARGS)
 {
 	int64		group_id = require_int64(fcinfo, 0, "group_id");
-	int64		member_limit = require_member_limit(fcinfo, 1);
+	int64		member_limit = require_integer(fcinfo, 1, "member_limit", 0);
 	int64		user_id = acting_user(fcinfo);
 	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id),
 	Int64GetDatum(member_limit + 1)};

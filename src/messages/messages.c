@@ -85,7 +85,7 @@ chatrel_send_group_message(PG_FUNCTION_ARGS)
 	text	   *message = require_text(fcinfo, 1, "message", guc_max_message_length,
 									   "chatrel.max_message_length");
 	TimestampTz datetime = PG_ARGISNULL(2) ? GetCurrentTransactionStartTimestamp()
-		: PG_GETARG_TIMESTAMPTZ(2);
+		: require_datetime(fcinfo, 2, "datetime");
 	int64		user_id = acting_user(fcinfo);
 	Datum		values[] = {TimestampTzGetDatum(datetime), Int64GetDatum(group_id),
 	Int64GetDatum(user_id), PointerGetDatum(message)};

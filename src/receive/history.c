@@ -106,7 +106,7 @@ chatrel_get_group_with_chat_history(PG_FUNCTION_ARGS)
 	page_arguments(fcinfo, values);
 	values[2] = Int64GetDatum(Min(DatumGetInt64(values[2]), PAGE_MAX_MESSAGES + 1));
 	group_id = DatumGetInt64(values[0]);
-	member_limit = require_member_limit(fcinfo, 3);
+	member_limit = require_integer(fcinfo, 3, "member_limit", 0);
 	group_values[0] = values[0];
 	group_values[1] = Int64GetDatum(member_limit + 1);
 	user_id = acting_user(fcinfo);

@@ -7,6 +7,7 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 
+#include "core/check.h"
 #include "core/identity.h"
 #include "core/json.h"
 #include "core/plans.h"
@@ -77,7 +78,7 @@ json_groups(JsonWriter *json, int64 user_id, int64 member_limit)
 Datum
 chatrel_me(PG_FUNCTION_ARGS)
 {
-	int64		member_limit = require_member_limit(fcinfo, 0);
+	int64		member_limit = require_integer(fcinfo, 0, "member_limit", 0);
 	int64		user_id = acting_user(fcinfo);
 	Datum		values[] = {Int64GetDatum(user_id)};
 	OwnerScope	scope;

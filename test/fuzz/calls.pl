@@ -195,7 +195,7 @@ sub setting {
 		4 => sub { "SET $local chatrel.user_id = " . one_of(@USER_IDS) },
 		1 => sub { "SET $local chatrel.max_name_length = " . one_of(1, 10, 256, 640, 641, 0, -1, 'DEFAULT') },
 		1 => sub { "SET $local chatrel.max_message_length = " . one_of(1, 512, 8000, 10485760, 10485761, 'DEFAULT') },
-		1 => sub { 'SET chatrel.' . one_of(qw(relay relay_queue_size relay_databases relay_idle_timeout other)) . ' = 1' },
+		1 => sub { 'SET chatrel.' . one_of(qw(relay relay_queue_size relay_databases relay_idle_timeout json_ids other)) . ' = 1' },
 		2 => sub { 'SET LOCAL ' . one_of(@SETTINGS) },
 		1 => sub { one_of('RESET ALL', 'RESET ROLE', 'DISCARD ALL', 'DISCARD PLANS', 'UNLISTEN *', 'DEALLOCATE ALL') },
 		3 => sub { "SET $local ROLE " . one_of(qw(companion stranger NONE NONE backend), $super ? qw(fuzzer pg_monitor) : ()) });

@@ -22,7 +22,7 @@ GRANT USAGE ON SCHEMA tap_eve TO PUBLIC;
 CREATE SCHEMA tap_app AUTHORIZATION tap_app;
 GRANT USAGE ON SCHEMA tap_app TO PUBLIC;
 
-SELECT plan(123);
+SELECT plan(127);
 
 ---------------------------------------------------------------------------
 -- with as_user
@@ -30,16 +30,15 @@ SELECT plan(123);
 
 CREATE TEMP TABLE calls (call text);
 GRANT SELECT ON calls TO PUBLIC;
-INSERT INTO calls VALUES ('chatrel.me(%s)'), ('chatrel.create_group(''x'', true, %s)'), ('chatrel.join_group(1, %s)'),
-	('chatrel.leave_group(1, %s)'), ('chatrel.get_group(1, %s)'), ('chatrel.my_groups(%s)'),
+INSERT INTO calls VALUES ('chatrel.me(50, %s)'), ('chatrel.create_group(''x'', true, %s)'), ('chatrel.join_group(1, %s)'),
+	('chatrel.leave_group(1, %s)'), ('chatrel.get_group(1, 50, %s)'), ('chatrel.group_members(1, NULL, 50, %s)'), ('chatrel.my_groups(%s)'),
 	('chatrel.send_group_message(1, ''x'', NULL, %s)'), ('chatrel.group_messages(1, NULL, 50, %s)'),
-	('chatrel.get_group_with_chat_history(1, NULL, 50, %s)'), ('chatrel.sync(NULL, NULL, 100, NULL, %s)'),
+	('chatrel.get_group_with_chat_history(1, NULL, 50, 50, %s)'), ('chatrel.sync(NULL, NULL, 100, NULL, %s)'),
 	('chatrel.listen(%s)'), ('chatrel.listen_group(1, %s)'), ('chatrel.follow(1, ''posts'', %s)'), ('chatrel.unfollow(1, %s)'),
 	('chatrel.follow_many(''{1}'', ''posts'', %s)'), ('chatrel.is_following(1, 2, %s)'), ('chatrel.following(1, NULL, NULL, 50, %s)'),
 	('chatrel.followers(1, NULL, NULL, 50, %s)'), ('chatrel.friends(1, %s)'), ('chatrel.mutual_followers(1, %s)'),
 	('chatrel.suggest_follows(10, %s)'), ('chatrel.relationship_to(''{1}'', %s)'), ('chatrel.follow_counts(1, %s)'),
-	('chatrel.create_whiteboard(1, %s)'), ('chatrel.get_whiteboard(1, %s)'), ('chatrel.change_whiteboard(1, ''{"stickers": []}'', ''raise'', %s)'),
-	('chatrel.delete_whiteboard(1, %s)'), ('chatrel.delete_sticker(1, 1, %s)');
+	('chatrel.create_whiteboard(1, %s)'), ('chatrel.get_whiteboard(1, %s)'), ('chatrel.change_whiteboard(1, ''{"stickers": []}'', ''raise'', %s)');
 SELECT is((SELECT count(*) FROM calls), (SELECT count(*) FROM pg_proc
 	WHERE pronamespace = 'chatrel'::regnamespace AND 'as_user' = ANY (proargnames)), 'the calls below are of all functions that have as_user');
 
@@ -48,10 +47,10 @@ SELECT throws_ok('SELECT ' || format(call, 0), '42501', 'permission denied to ac
 SELECT throws_ok('SELECT ' || format(call, 'NULL'), '28000', 'current role has no chatrel user', 'who is nobody: ' || call) FROM calls;
 SET LOCAL ROLE tap_eve;
 SELECT throws_ok('SELECT ' || format(call, 1), '42501', 'permission denied to act as user 1', 'as another: ' || call) FROM calls;
-SELECT throws_ok('SELECT chatrel.me(-1)', '42501', NULL, 'as a user below 0');
+SELECT throws_ok('SELECT chatrel.me(as_user => -1)', '42501', NULL, 'as a user below 0');
 SET LOCAL ROLE tap_app;
 SELECT is(chatrel.me(as_user => 0) ->> 'username', 'zero', 'who may, may act as user 0');
-SELECT is(chatrel.me(-1) ->> 'username', 'minus one', 'and below');
+SELECT is(chatrel.me(as_user => -1) ->> 'username', 'minus one', 'and below');
 RESET ROLE;
 
 ---------------------------------------------------------------------------

@@ -4,7 +4,7 @@ BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION chatrel;
 
-SELECT plan(77);
+SELECT plan(79);
 
 -- the schema holds these (and what other domains have; the regression test install lists all)
 SELECT has_schema('chatrel');
@@ -71,7 +71,7 @@ SELECT col_is_unique('chatrel', 'groups', 'name', 'names of groups are unique');
 -- indexes
 SELECT indexes_are('chatrel', 'users', ARRAY['users_pkey', 'users_role_name_key', 'users_username_key']);
 SELECT indexes_are('chatrel', 'groups', ARRAY['groups_pkey', 'groups_name_key']);
-SELECT indexes_are('chatrel', 'groups_members', ARRAY['groups_members_pkey', 'groups_members_user_id_idx']);
+SELECT indexes_are('chatrel', 'groups_members', ARRAY['groups_members_pkey', 'groups_members_user_id_idx', 'groups_members_group_id_idx']);
 SELECT indexes_are('chatrel', 'groups_messages', ARRAY['groups_messages_pkey', 'groups_messages_id_idx', 'groups_messages_xid_idx']);
 SELECT index_is_unique('chatrel', 'groups_messages', 'groups_messages_id_idx', 'no id of a message is given twice');
 SELECT index_is_unique('chatrel', 'users', 'users_username_key', 'usernames are unique');
@@ -84,6 +84,9 @@ SELECT is(pg_get_indexdef('chatrel.users_role_name_key'::regclass),
 SELECT is(pg_get_indexdef('chatrel.groups_members_user_id_idx'::regclass),
 	'CREATE INDEX groups_members_user_id_idx ON chatrel.groups_members USING btree (user_id, group_id)',
 	'the groups of a user are found by an index');
+SELECT is(pg_get_indexdef('chatrel.groups_members_group_id_idx'::regclass),
+	'CREATE INDEX groups_members_group_id_idx ON chatrel.groups_members USING btree (group_id, id)',
+	'and the first members of a group');
 
 -- foreign keys, and what a deletion does
 SELECT results_eq($$
@@ -134,14 +137,15 @@ SELECT is(pg_temp.signature('current_user_id'), '() bigint', 'current_user_id');
 SELECT is(pg_temp.signature('create_user'), '(username text, role_name name DEFAULT NULL::name) chatrel.users', 'create_user');
 SELECT is(pg_temp.signature('delete_user'), '(user_id bigint) void', 'delete_user');
 SELECT is(pg_temp.signature('link_users'), '(users_table regclass, id_column name DEFAULT ''id''::name, username_column name DEFAULT ''username''::name) bigint', 'link_users');
-SELECT is(pg_temp.signature('me'), '(as_user bigint DEFAULT NULL::bigint) jsonb', 'me');
+SELECT is(pg_temp.signature('me'), '(member_limit integer DEFAULT 50, as_user bigint DEFAULT NULL::bigint) jsonb', 'me');
 SELECT is(pg_temp.signature('create_group'), '(name text, join_this_group boolean DEFAULT false, as_user bigint DEFAULT NULL::bigint) chatrel.chat_group', 'create_group');
 SELECT is(pg_temp.signature('join_group'), '(group_id bigint, as_user bigint DEFAULT NULL::bigint) boolean', 'join_group');
 SELECT is(pg_temp.signature('leave_group'), '(group_id bigint, as_user bigint DEFAULT NULL::bigint) boolean', 'leave_group');
-SELECT is(pg_temp.signature('get_group'), '(group_id bigint, as_user bigint DEFAULT NULL::bigint) jsonb', 'get_group');
+SELECT is(pg_temp.signature('get_group'), '(group_id bigint, member_limit integer DEFAULT 50, as_user bigint DEFAULT NULL::bigint) jsonb', 'get_group');
+SELECT is(pg_temp.signature('group_members'), '(group_id bigint, after bigint DEFAULT NULL::bigint, row_limit integer DEFAULT 50, as_user bigint DEFAULT NULL::bigint) TABLE(user_id bigint, username text, joined_at timestamp with time zone, "position" bigint)', 'group_members');
 SELECT is(pg_temp.signature('send_group_message'), '(group_id bigint, message text, datetime timestamp with time zone DEFAULT NULL::timestamp with time zone, as_user bigint DEFAULT NULL::bigint) chatrel.chat_message', 'send_group_message');
 SELECT is(pg_temp.signature('group_messages'), '(group_id bigint, before_id bigint DEFAULT NULL::bigint, message_limit integer DEFAULT 50, as_user bigint DEFAULT NULL::bigint) SETOF chatrel.chat_message', 'group_messages');
-SELECT is(pg_temp.signature('get_group_with_chat_history'), '(group_id bigint, before_id bigint DEFAULT NULL::bigint, message_limit integer DEFAULT 50, as_user bigint DEFAULT NULL::bigint) jsonb', 'get_group_with_chat_history');
+SELECT is(pg_temp.signature('get_group_with_chat_history'), '(group_id bigint, before_id bigint DEFAULT NULL::bigint, message_limit integer DEFAULT 50, member_limit integer DEFAULT 50, as_user bigint DEFAULT NULL::bigint) jsonb', 'get_group_with_chat_history');
 SELECT is(pg_temp.signature('listen'), '(as_user bigint DEFAULT NULL::bigint) TABLE(group_id bigint, channel text)', 'listen');
 SELECT is(pg_temp.signature('listen_group'), '(group_id bigint, as_user bigint DEFAULT NULL::bigint) text', 'listen_group');
 SELECT is(pg_temp.signature('listen_all'), '() text', 'listen_all');

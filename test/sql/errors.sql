@@ -60,6 +60,7 @@ SELECT fails('SELECT chatrel.leave_group(1)');
 SELECT fails('SELECT chatrel.get_group(1)');
 SELECT fails('SELECT chatrel.send_group_message(1, ''x'')');
 SELECT fails('SELECT * FROM chatrel.group_messages(1)');
+SELECT fails('SELECT * FROM chatrel.group_members(1)');
 SELECT fails('SELECT chatrel.get_group_with_chat_history(1)');
 SELECT fails('SELECT * FROM chatrel.listen()');
 SELECT fails('SELECT chatrel.listen_group(1)');
@@ -97,6 +98,14 @@ SELECT fails('SELECT chatrel.get_group_with_chat_history(null)');
 SELECT fails('SELECT chatrel.get_group_with_chat_history(1, message_limit => null)');
 SELECT fails('SELECT chatrel.get_group_with_chat_history(1, message_limit => 0)');
 SELECT fails('SELECT chatrel.listen_group(null)');
+SELECT fails('SELECT * FROM chatrel.group_members(null)');
+SELECT fails('SELECT * FROM chatrel.group_members(1, row_limit => null)');
+SELECT fails('SELECT * FROM chatrel.group_members(1, row_limit => 0)');
+SELECT fails('SELECT chatrel.get_group(1, member_limit => null)');
+SELECT fails('SELECT chatrel.get_group(1, member_limit => -1)');
+SELECT fails('SELECT chatrel.get_group_with_chat_history(1, member_limit => -1)');
+SELECT fails('SELECT chatrel.me(member_limit => -1)');
+SELECT fails('SELECT chatrel.send_group_message(1, ''x'', ''infinity'')');
 -- and of parameters
 SELECT fails('SET chatrel.user_id = ''ann''');
 SELECT fails('SET chatrel.user_id = 0');
@@ -106,6 +115,8 @@ SELECT fails('SET chatrel.max_name_length = 0');
 SELECT fails('SET chatrel.max_name_length = 641');
 SELECT fails('SET chatrel.max_message_length = 0');
 SELECT fails('SET chatrel.max_message_length = 10485761');
+SELECT fails('SET chatrel.json_ids = string');
+SELECT fails('SET chatrel.json_ids = 7');
 SELECT fails('SET chatrel.no_such_parameter = 1');
 
 ---------------------------------------------------------------------------
@@ -260,8 +271,53 @@ BEGIN
 END $$;
 SELECT jsonb_array_length(chatrel.get_group_with_chat_history(1) -> 'messages') AS messages;
 
+---------------------------------------------------------------------------
+-- what programs tell errors apart by: the table of what does not exist, the
+-- constraint of what is taken, and whether it is a membership that is missing
+---------------------------------------------------------------------------
+
+CREATE FUNCTION fields(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	schema_field text;
+	table_field text;
+	constraint_field text;
+BEGIN
+	EXECUTE statement;
+	RETURN 'no error';
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS schema_field = SCHEMA_NAME, table_field = TABLE_NAME, constraint_field = CONSTRAINT_NAME;
+	RETURN concat_ws(' ', SQLSTATE, nullif(concat_ws('.', nullif(schema_field, ''), nullif(table_field, '')), ''), nullif(constraint_field, ''));
+END $$;
+
+SET chatrel.user_id = 1;
+SELECT s AS statement, fields(s) FROM unnest(ARRAY[
+	'SELECT chatrel.join_group(99)', 'SELECT chatrel.leave_group(99)', 'SELECT chatrel.get_group(99)', 'SELECT chatrel.get_group(2)',
+	'SELECT chatrel.group_members(99)', 'SELECT chatrel.group_messages(99)', 'SELECT chatrel.get_group_with_chat_history(99)',
+	'SELECT chatrel.send_group_message(99, ''x'')', 'SELECT chatrel.listen_group(99)', 'SELECT chatrel.sync(group_id => 99)',
+	'SELECT chatrel.create_whiteboard(99)',
+	'SELECT chatrel.me(as_user => 99)', 'SELECT chatrel.my_groups(as_user => 99)', 'SELECT chatrel.create_group(''x'', as_user => 99)',
+	'SELECT chatrel.join_group(1, as_user => 99)', 'SELECT chatrel.delete_user(99)', 'SELECT chatrel.follow(99)',
+	'SELECT chatrel.unfollow(99)', 'SELECT chatrel.follow_many(''{2,99}'')',
+	'SELECT chatrel.listen(as_user => 99)', 'SELECT chatrel.sync(as_user => 99)',
+	'SELECT chatrel.get_whiteboard(99)', 'SELECT chatrel.change_whiteboard(99, ''{"stickers": []}'')',
+	'SELECT chatrel.create_group(''one'')',
+	'SELECT chatrel.send_group_message(2, ''x'')', 'SELECT chatrel.create_whiteboard(2)',
+	'SELECT chatrel.sync(''nonsense'')', 'SELECT chatrel.send_group_message(1, null)', 'SELECT chatrel.follow(1)']) AS s;
+SELECT chatrel.create_whiteboard(1) ->> 'id' AS board \gset
+SELECT fields(format('SELECT chatrel.change_whiteboard(%s, ''{"version": 7, "stickers": []}'')', :board)) AS changed_since;
+-- a grant that the role lacks has no table: neither PostgreSQL's own error, nor chatrel's
+RESET chatrel.user_id;
+SET ROLE regress_chatrel_ann;
+SELECT s AS statement, fields(s) FROM unnest(ARRAY['SELECT chatrel.send_group_message(1, ''x'', as_user => 2)',
+	'SELECT chatrel.create_user(''x'')', 'SELECT chatrel.listen_all()', 'SELECT * FROM chatrel.groups_channels',
+	'SELECT chatrel.send_group_message(2, ''x'')']) AS s;
+SET ROLE regress_chatrel_nobody;
+SELECT fields('SELECT chatrel.me()');
+RESET ROLE;
+
 \pset format aligned
 \pset tuples_only off
+DROP FUNCTION fields(text);
 DROP FUNCTION fails(text), written();
 DROP EXTENSION chatrel;
 DROP ROLE regress_chatrel_nobody, regress_chatrel_ann, regress_chatrel_closed;

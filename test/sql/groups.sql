@@ -107,6 +107,37 @@ SELECT (chatrel.my_groups()).name;
 SELECT u.username, g.name FROM chatrel.users u, LATERAL chatrel.my_groups(u.id) g ORDER BY 1, 2;
 
 ---------------------------------------------------------------------------
+-- group_members, and the first page of members in documents
+---------------------------------------------------------------------------
+
+SELECT id AS crowd FROM chatrel.create_group('crowd', true) \gset
+SELECT count(chatrel.join_group(:crowd, as_user => (chatrel.create_user('m' || i)).id)) FROM generate_series(1, 60) i;
+SELECT count(*), min(position) = max(position) - 49 AS in_order, bool_and(joined_at <= now()) AS past FROM chatrel.group_members(:crowd);
+SELECT array_agg(username) AS first_page, max(position) AS last FROM chatrel.group_members(:crowd, row_limit => 3) \gset
+SELECT :'first_page' AS first_page;
+SELECT username FROM chatrel.group_members(:crowd, :last, 2);
+SELECT count(*) FROM chatrel.group_members(:crowd, after => :last, row_limit => 2147483647);
+SELECT count(*) FROM chatrel.group_members(:crowd, after => 9223372036854775807);
+SELECT count(*) FROM chatrel.group_members(:crowd, after => -1);
+-- for members only, and as if there were no such group to others
+SELECT * FROM chatrel.group_members(:crowd, as_user => 2);
+SELECT * FROM chatrel.group_members(99);
+-- documents have the first 50, and say when there are others
+CREATE FUNCTION pages(document jsonb) RETURNS text LANGUAGE sql AS $$
+	SELECT format('%s shown, more: %s, count: %s', jsonb_array_length(document -> 'members'), document -> 'more_members', document -> 'member_count')
+$$;
+SELECT pages(chatrel.get_group(:crowd)), pages(chatrel.get_group_with_chat_history(:crowd)) AS history,
+	pages(jsonb_path_query_first(chatrel.me(), '$.groups[*] ? (@.name == "crowd")')) AS me;
+SELECT pages(chatrel.get_group(:crowd, 60)), pages(chatrel.get_group_with_chat_history(:crowd, member_limit => 60)) AS history,
+	pages(jsonb_path_query_first(chatrel.me(60), '$.groups[*] ? (@.name == "crowd")')) AS me;
+SELECT pages(chatrel.get_group(:crowd, 61)), pages(chatrel.get_group(:crowd, 2147483647)) AS all_of_them;
+SELECT pages(chatrel.get_group(:crowd, 0)), pages(chatrel.get_group_with_chat_history(:crowd, member_limit => 0)) AS history,
+	pages(jsonb_path_query_first(chatrel.me(0), '$.groups[*] ? (@.name == "crowd")')) AS me;
+SELECT pages(chatrel.get_group(:crowd, 2)), chatrel.get_group(:crowd, 2) #>> '{members, 1, username}' AS second;
+SELECT jsonb_path_query_array(chatrel.me(1), '$.groups[*].members.size()') AS of_each;
+DROP FUNCTION pages(jsonb);
+
+---------------------------------------------------------------------------
 -- a group that is removed takes its own with it
 ---------------------------------------------------------------------------
 

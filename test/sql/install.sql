@@ -74,7 +74,8 @@ SELECT c.oid::regclass AS relation, extcondition[i] AS condition
 	FROM pg_extension, generate_subscripts(extconfig, 1) i JOIN pg_class c ON true
 	WHERE extname = 'chatrel' AND c.oid = extconfig[i] ORDER BY c.oid::regclass::text COLLATE "C";
 SELECT c.oid::regclass AS "is lost" FROM pg_class c, pg_extension
-	WHERE relnamespace = 'chatrel'::regnamespace AND relkind IN ('r', 'S') AND extname = 'chatrel' AND NOT c.oid = ANY (extconfig);
+	WHERE relnamespace = 'chatrel'::regnamespace AND relkind IN ('r', 'S') AND extname = 'chatrel' AND NOT c.oid = ANY (extconfig)
+	ORDER BY c.oid::regclass::text COLLATE "C";
 
 -- it is where it is
 ALTER EXTENSION chatrel SET SCHEMA public;

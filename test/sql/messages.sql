@@ -27,12 +27,17 @@ SELECT message FROM chatrel.send_group_message(2, ' ');
 SELECT message FROM chatrel.send_group_message(2, E'two\nlines\tand a tab');
 SELECT message FROM chatrel.send_group_message(2, '☃ 👋 "quoted" ''single'' \backslash {"json": true} %s $1');
 SELECT message = E'\x01\x1f\x7f' AS control FROM chatrel.send_group_message(2, E'\x01\x1f\x7f');
--- the time may be any
+-- the time may be any of the calendar
 SELECT datetime FROM chatrel.send_group_message(2, 'm', '2024-01-01 00:00:00+05:30');
-SELECT datetime FROM chatrel.send_group_message(2, 'm', '4713-01-01 00:00:00+00 BC');
-SELECT datetime FROM chatrel.send_group_message(2, 'm', '294276-12-31 23:59:59.999999+00');
-SELECT datetime FROM chatrel.send_group_message(2, 'm', 'infinity');
-SELECT datetime FROM chatrel.send_group_message(2, 'm', '-infinity');
+-- the years 1 to 9999, in UTC
+SELECT datetime FROM chatrel.send_group_message(2, 'm', '0001-01-01 00:00:00+00');
+SELECT datetime FROM chatrel.send_group_message(2, 'm', '9999-12-31 23:59:59.999999+00');
+SELECT chatrel.send_group_message(2, 'm', '0001-12-31 23:59:59.999999+00 BC');
+SELECT chatrel.send_group_message(2, 'm', '10000-01-01 00:00:00+00');
+SELECT chatrel.send_group_message(2, 'm', '4713-01-01 00:00:00+00 BC');
+SELECT chatrel.send_group_message(2, 'm', '294276-12-31 23:59:59.999999+00');
+SELECT chatrel.send_group_message(2, 'm', 'infinity');
+SELECT chatrel.send_group_message(2, 'm', '-infinity');
 -- many in one statement
 SELECT count((chatrel.send_group_message(2, 'm' || i)).id) FROM generate_series(1, 3) i;
 
@@ -100,8 +105,8 @@ SELECT k, jsonb_typeof(v) FROM jsonb_each(chatrel.me()) AS e (k, v) ORDER BY k C
 -- the reader's time zone
 TRUNCATE chatrel.groups_messages; ALTER SEQUENCE chatrel.event_ids RESTART;
 SELECT id FROM chatrel.send_group_message(1, 'm', '2024-07-01 12:00:00.5+00');
-SELECT id FROM chatrel.send_group_message(1, 'm', 'infinity');
-SELECT id FROM chatrel.send_group_message(1, 'm', '0044-03-15 12:00:00+00 BC');
+SELECT id FROM chatrel.send_group_message(1, 'm', '9999-12-31 23:59:59.999999+00');
+SELECT id FROM chatrel.send_group_message(1, 'm', '0001-01-01 00:00:00+00');
 SELECT jsonb_path_query_array(chatrel.get_group_with_chat_history(1), '$.messages[*].datetime') AS utc;
 SET TimeZone = 'Asia/Tokyo';
 SELECT jsonb_path_query_array(chatrel.get_group_with_chat_history(1), '$.messages[0 to 1].datetime') AS tokyo;

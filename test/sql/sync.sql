@@ -25,7 +25,7 @@ FROM chatrel.sync() AS answer;
 SELECT chatrel.sync() ->> 'cursor' AS empty \gset
 
 SELECT FROM chatrel.send_group_message(1, 'one', '2024-02-29 12:00:00.5+00');
-SELECT FROM chatrel.send_group_message(2, '☃ "two" \ {}', 'infinity');
+SELECT FROM chatrel.send_group_message(2, '☃ "two" \ {}', '9999-12-31 23:59:59.999999+00');
 SELECT FROM chatrel.send_group_message(1, E'thr\nee', '2024-02-29 12:00:00+00', as_user => 2);
 SELECT jsonb_pretty(chatrel.sync() -> 'messages');
 -- the same documents as those of the history

@@ -58,7 +58,7 @@ my $chat = q{
 	SELECT chatrel.join_group(2, as_user => 2);
 	SELECT chatrel.join_group(2, as_user => 3);
 	SELECT chatrel.send_group_message(1, 'hello', '2024-01-01 00:00:00.123456+00', as_user => 1);
-	SELECT chatrel.send_group_message(1, E'tab\t newline\n quote '' backslash \\\\ and ünïcødé ☃', 'infinity', as_user => 2);
+	SELECT chatrel.send_group_message(1, E'tab\t newline\n quote '' backslash \\\\ and ünïcødé ☃', '9999-12-31 23:59:59.999999+00', as_user => 2);
 	SELECT chatrel.send_group_message(2, 'who is deleted', as_user => 3);
 	BEGIN; SELECT chatrel.send_group_message(2, 'never', as_user => 2); SELECT chatrel.create_group('never', true, as_user => 1); ROLLBACK;
 	SELECT chatrel.leave_group(1, as_user => 2);
