@@ -98,3 +98,13 @@ require_ids(FunctionCallInfo fcinfo, int argno, const char *name)
 				 errmsg("%s must not contain nulls", name)));
 	return ids;
 }
+
+/* A change that was neither made nor is there already. */
+void
+error_change_suppressed(const char *table)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+			 errmsg("a trigger has suppressed a change to table \"chatrel.%s\"", table),
+			 errhint("A trigger of the table must return the row, or raise an error.")));
+}
