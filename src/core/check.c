@@ -129,12 +129,13 @@ require_ids(FunctionCallInfo fcinfo, int argno, const char *name)
 	return ids;
 }
 
-/* A trigger that the owner has added can make an INSERT do nothing. */
+/* A change that was neither made nor is there already. */
 void
-error_row_discarded(const char *table)
+error_change_suppressed(const char *table)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-			 errmsg("a trigger on chatrel.%s has discarded the row", table),
+			 errmsg("a trigger has suppressed a change to table \"chatrel.%s\"", table),
+			 errhint("A trigger of the table must return the row, or raise an error."),
 			 err_table(table)));
 }

@@ -25,6 +25,12 @@ extern void check_text(const char *data, int bytes, const char *name,
 extern TimestampTz require_datetime(FunctionCallInfo fcinfo, int argno, const char *name);
 extern ArrayType *require_ids(FunctionCallInfo fcinfo, int argno, const char *name);
 
-pg_noreturn extern void error_row_discarded(const char *table);
+/*
+ * So often is tried again what others may have undone since it was found done;
+ * then it must be a trigger that keeps it from being done at all.
+ */
+#define MAX_TRIES	10
+
+pg_noreturn extern void error_change_suppressed(const char *table);
 
 #endif							/* CHATREL_CHECK_H */

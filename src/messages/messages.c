@@ -74,7 +74,7 @@ add_message(int64 group_id, int64 user_id, Datum *values)
 		sent = plan_run(&message_add, PLAN_WRITE, values, NULL);
 	}
 	if (sent.nrows == 0)
-		error_row_discarded("groups_messages");
+		error_change_suppressed("groups_messages");
 	return sent;
 }
 

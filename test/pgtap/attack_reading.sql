@@ -52,7 +52,7 @@ SELECT is((SELECT string_agg(relname, ', ' ORDER BY relname) FROM pg_class WHERE
 	'groups, groups_members, groups_messages, my_memberships, relationships, stickers, users, whiteboards', 'nor to everybody more than else');
 SELECT is((SELECT string_agg(proname, ', ' ORDER BY proname) FROM pg_proc WHERE pronamespace = 'chatrel'::regnamespace AND NOT has_function_privilege('public', oid, 'EXECUTE')),
 	'count_follows, create_user, delete_user, link_users, listen_all, mirror_user, relay_status, verify_follow_counts', 'and take nothing from who has USAGE');
-SELECT ok(has_type_privilege('public', 'chatrel.follow_type', 'USAGE'), 'a type neither');
+SELECT ok(has_type_privilege('public', 'chatrel.follow_totals', 'USAGE'), 'a type neither');
 
 SET LOCAL ROLE tap_all;
 SELECT is_empty('TABLE chatrel.' || name, 'pg_read_all_data reads nothing of ' || name)

@@ -81,7 +81,7 @@ SELECT throws_ok(statement, '42501', NULL, 'refused: ' || statement) FROM unnest
 	'ALTER FUNCTION chatrel.me(integer, bigint) OWNER TO tap_eve',
 	'GRANT EXECUTE ON FUNCTION chatrel.listen_all() TO tap_eve',
 	'DROP FUNCTION chatrel.me(integer, bigint)',
-	'ALTER TYPE chatrel.follow_type ADD VALUE ''x''',
+	'ALTER TYPE chatrel.follow_totals ADD ATTRIBUTE x int',
 	'ALTER TYPE chatrel.chat_group ADD ATTRIBUTE x int',
 	'CREATE TRIGGER t BEFORE INSERT ON chatrel.groups_messages FOR EACH ROW EXECUTE FUNCTION tap_hers.nothing()',
 	'DROP TRIGGER count_follows_insert ON chatrel.relationships',
@@ -138,7 +138,6 @@ CREATE TEMP TABLE pg_class AS SELECT 0::oid AS oid;
 CREATE TEMP TABLE pg_trigger AS SELECT 0::oid AS oid;
 CREATE TEMP TABLE pg_depend AS SELECT 0::oid AS objid;
 CREATE DOMAIN pg_temp.int8 AS pg_catalog.int8 CHECK (tap_hers.hijack());
-CREATE DOMAIN pg_temp.follow_type AS chatrel.follow_type CHECK (tap_hers.hijack());
 CREATE TYPE pg_temp.jsonb AS (x pg_catalog.int4);
 DO $$
 DECLARE
@@ -146,7 +145,7 @@ DECLARE
 	op pg_catalog.text;
 BEGIN
 	FOREACH t IN ARRAY ARRAY['pg_catalog.int8', 'pg_catalog.text', 'pg_catalog.name', 'pg_catalog.uuid', 'pg_catalog.timestamptz', 'pg_catalog.int4', 'pg_catalog.xid8',
-		'pg_catalog.oid', 'chatrel.follow_type', 'pg_catalog.bool', 'pg_catalog.int8[]'] LOOP
+		'pg_catalog.oid', 'pg_catalog.bool', 'pg_catalog.int8[]'] LOOP
 		EXECUTE format('CREATE FUNCTION tap_hers.op(%s, %s) RETURNS boolean LANGUAGE sql AS ''SELECT tap_hers.hijack()''', t, t);
 		FOREACH op IN ARRAY ARRAY['=', '<', '<>', '>', '<=', '>=', '||', '+', '-'] LOOP
 			EXECUTE format('CREATE OPERATOR tap_hers.%s (LEFTARG = %s, RIGHTARG = %s, FUNCTION = tap_hers.op)', op, t, t);
@@ -165,7 +164,7 @@ CREATE FUNCTION tap_hers.to_bigint(tap_hers.num) RETURNS pg_catalog.int8 LANGUAG
 CREATE CAST (tap_hers.num AS pg_catalog.int8) WITH FUNCTION tap_hers.to_bigint AS IMPLICIT;
 CREATE FUNCTION tap_hers.from_text(pg_catalog.text) RETURNS tap_hers.num LANGUAGE sql AS 'SELECT NULL::tap_hers.num WHERE tap_hers.hijack()';
 CREATE CAST (pg_catalog.text AS tap_hers.num) WITH FUNCTION tap_hers.from_text AS IMPLICIT;
-SELECT throws_ok('CREATE CAST (pg_catalog.text AS chatrel.follow_type) WITH INOUT AS IMPLICIT', '42501', NULL, 'a cast of a type that is not hers');
+SELECT throws_ok('CREATE CAST (pg_catalog.text AS chatrel.follow_totals) WITH INOUT AS IMPLICIT', '42501', NULL, 'a cast of a type that is not hers');
 DISCARD PLANS;
 CREATE FUNCTION tap_hers.all_of_it() RETURNS pg_catalog.text LANGUAGE plpgsql SET search_path = pg_temp, tap_hers, pg_catalog AS $$
 DECLARE
@@ -245,7 +244,7 @@ DROP TABLE tap_hers.accounts;
 
 DROP TABLE pg_temp.users, pg_temp.groups, pg_temp.groups_messages, pg_temp.groups_channels, pg_temp.pg_class, pg_temp.pg_trigger, pg_temp.pg_depend;
 DROP VIEW pg_temp.groups_members, pg_temp.my_memberships;
-DROP DOMAIN pg_temp.int8, pg_temp.follow_type;
+DROP DOMAIN pg_temp.int8;
 DROP TYPE pg_temp.jsonb;
 SET LOCAL ROLE tap_eve;
 SELECT chatrel.join_group(2);
@@ -299,7 +298,7 @@ DROP TRIGGER careful ON chatrel.groups_messages;
 
 SET LOCAL ROLE tap_eve;
 CREATE VIEW tap_hers.followers AS SELECT follower_id FROM chatrel.relationships;
-CREATE TABLE tap_hers.types (t chatrel.follow_type);
+CREATE TABLE tap_hers.types (t chatrel.follow_totals);
 RESET ROLE;
 SET LOCAL client_min_messages = warning;
 SELECT throws_ok('DROP EXTENSION chatrel', '2BP01', NULL, 'a view, or a column, of hers keeps the extension from being dropped: see the caveats');

@@ -162,5 +162,23 @@ SELECT count(*) FROM chatrel.listen() WHERE group_id >= 100;
 SELECT group_id FROM chatrel.groups_channels WHERE group_id >= 100 ORDER BY 1;
 UNLISTEN *;
 
+---------------------------------------------------------------------------
+-- the owner's triggers may suppress a change, and it is not taken for made
+---------------------------------------------------------------------------
+
+CREATE FUNCTION suppress() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER suppress BEFORE INSERT OR DELETE ON chatrel.groups_members FOR EACH ROW EXECUTE FUNCTION suppress();
+SELECT chatrel.join_group(100, as_user => 2);
+SELECT chatrel.leave_group(100);
+SELECT chatrel.create_group('suppressed', true);
+-- where there is nothing to change, it is said as ever
+SELECT chatrel.join_group(100), chatrel.leave_group(100, as_user => 2);
+CREATE TRIGGER suppress BEFORE INSERT ON chatrel.groups FOR EACH ROW EXECUTE FUNCTION suppress();
+SELECT chatrel.create_group('suppressed');
+SELECT chatrel.create_group('imported');
+DROP TRIGGER suppress ON chatrel.groups;
+DROP TRIGGER suppress ON chatrel.groups_members;
+DROP FUNCTION suppress;
+
 DROP TABLE channels;
 DROP EXTENSION chatrel;

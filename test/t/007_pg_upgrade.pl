@@ -60,7 +60,7 @@ my $chat = q{
 	SELECT chatrel.send_group_message(2, 'never', as_user => 1), chatrel.create_group('never', true, as_user => 1), chatrel.follow(2, as_user => 3), chatrel.create_whiteboard(1, as_user => 1);
 	ROLLBACK;
 	SELECT chatrel.follow_many(ARRAY(SELECT generate_series(2, 150)), as_user => 1);
-	SELECT count(chatrel.follow(f, CASE WHEN f % 3 = 0 THEN 'name_only' ELSE 'posts' END::chatrel.follow_type, as_user => u))
+	SELECT count(chatrel.follow(f, CASE WHEN f % 3 = 0 THEN 'name_only' ELSE 'posts' END, as_user => u))
 		FROM generate_series(1, 20) f, generate_series(21, 120) u WHERE (f * u) % 7 < 3;
 	SELECT count(chatrel.unfollow(f, as_user => u)) FROM generate_series(1, 5) f, generate_series(21, 60) u;
 	SELECT count(chatrel.create_whiteboard(g, as_user => 1)) FROM generate_series(1, 20) g;
@@ -72,8 +72,8 @@ my $chat = q{
 	GRANT EXECUTE ON FUNCTION chatrel.create_user(text, name) TO app;
 	GRANT EXECUTE ON FUNCTION chatrel.listen_all() TO gateway;
 	REVOKE EXECUTE ON FUNCTION chatrel.create_group(text, boolean, bigint) FROM PUBLIC;
-	CREATE TABLE profiles (user_id bigint PRIMARY KEY REFERENCES chatrel.users, follows chatrel.follow_type, message chatrel.chat_message);
-	INSERT INTO profiles SELECT 1, 'name_only', m FROM chatrel.group_messages(1, message_limit => 1, as_user => 1) m;
+	CREATE TABLE profiles (user_id bigint PRIMARY KEY REFERENCES chatrel.users, counts chatrel.follow_totals, message chatrel.chat_message);
+	INSERT INTO profiles SELECT 1, chatrel.follow_counts(as_user => 1), m FROM chatrel.group_messages(1, message_limit => 1, as_user => 1) m;
 	CREATE VIEW celebrities AS SELECT followed_id, follow_type, count(*) FROM chatrel.relationships GROUP BY 1, 2 HAVING count(*) > 20;
 };
 
@@ -232,7 +232,7 @@ my %administration = (
 	own => [
 		[ create_user => q{SET ROLE app; SELECT id, username FROM chatrel.create_user('new')}, '202|new' ],
 		[ delete_user => q{SELECT chatrel.delete_user(202); SELECT deleted_at IS NOT NULL FROM chatrel.users WHERE id = 202}, "\nt" ],
-		[ link_users => q{DO $$ BEGIN PERFORM chatrel.link_users('profiles', 'user_id', 'follows'); EXCEPTION WHEN datatype_mismatch THEN RAISE NOTICE 'refused'; END $$}, '' ] ],
+		[ link_users => q{DO $$ BEGIN PERFORM chatrel.link_users('profiles', 'user_id', 'counts'); EXCEPTION WHEN datatype_mismatch THEN RAISE NOTICE 'refused'; END $$}, '' ] ],
 	linked => [
 		[ create_user => q{INSERT INTO accounts ("user name") VALUES ('new'); SELECT max(id), max(username) FILTER (WHERE id = 201) FROM chatrel.users}, '201|new' ],
 		[ delete_user => q{DELETE FROM accounts WHERE id = 201; SELECT deleted_at IS NOT NULL FROM chatrel.users WHERE id = 201}, 't' ],
