@@ -84,7 +84,8 @@ announces_to_old_channels(const Event *events, int nevents)
 
 /*
  * Gives new channels to the groups that a member has left, and the old ones to
- * the events that say so.  A group that is gone, too, has no listeners.
+ * the events that say so.  A group that is gone has no listeners; nor has one
+ * without a channel, but it may get one before the events are delivered.
  */
 void
 replace_channels(Event *events, int nevents, Oid owner)
