@@ -58,11 +58,13 @@ static SqlPlan member_remove = {
 	PLAN_ARGS(INT8OID, INT8OID)
 };
 
-/* In the order of the groups, in which everybody locks their channels. */
+/* A DELETE locks in the order in which it comes upon the rows: they are locked before it. */
 static SqlPlan memberships_remove = {
-	.sql = "WITH gone AS ("
-	"DELETE FROM chatrel.groups_members m USING chatrel.users u"
-	" WHERE m.user_id" EQ "$1 AND u.id" EQ "m.user_id"
+	.sql = "WITH mine AS MATERIALIZED ("
+	"SELECT group_id FROM chatrel.groups_members WHERE user_id" EQ "$1"
+	" ORDER BY group_id FOR UPDATE), gone AS ("
+	"DELETE FROM chatrel.groups_members m USING mine, chatrel.users u"
+	" WHERE m.group_id" EQ "mine.group_id AND m.user_id" EQ "$1 AND u.id" EQ "m.user_id"
 	" RETURNING m.group_id, m.id, u.username)"
 	" SELECT group_id, id, username FROM gone ORDER BY group_id",
 	.expected = SPI_OK_SELECT,

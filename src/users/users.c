@@ -54,12 +54,6 @@ static SqlPlan user_mark_deleted = {
 	PLAN_ARGS(INT8OID)
 };
 
-static SqlPlan user_channel_drop = {
-	.sql = "DELETE FROM chatrel.users_channels WHERE user_id" EQ "$1",
-	.expected = SPI_OK_DELETE,
-	PLAN_ARGS(INT8OID)
-};
-
 PG_FUNCTION_INFO_V1(chatrel_create_user);
 PG_FUNCTION_INFO_V1(chatrel_delete_user);
 
@@ -117,7 +111,6 @@ remove_user(int64 user_id)
 		return false;
 	remove_all_memberships(user_id);
 	remove_all_relationships(user_id);
-	plan_run(&user_channel_drop, PLAN_WRITE, values, NULL);
 	return true;
 }
 

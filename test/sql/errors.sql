@@ -208,11 +208,15 @@ SELECT fails('SELECT chatrel.get_group()');
 SELECT fails('SELECT chatrel.send_group_message(1, ''x'', ''yesterday at noon'')');
 SELECT fails('SELECT chatrel.send_group_message(1, convert_from(''\xff'', ''UTF8''))');
 SELECT fails('SELECT chatrel.mirror_user()');
+SELECT fails('SELECT chatrel.make_channel()');
 CREATE TABLE t (id int, username text);
 CREATE TRIGGER t BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION chatrel.mirror_user('id', 'username');
 SELECT fails('INSERT INTO t VALUES (1, ''x'')');
 DROP TRIGGER t ON t;
 CREATE TRIGGER t AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION chatrel.mirror_user();
+SELECT fails('INSERT INTO t VALUES (1, ''x'')');
+DROP TRIGGER t ON t;
+CREATE TRIGGER t AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION chatrel.make_channel();
 SELECT fails('INSERT INTO t VALUES (1, ''x'')');
 DROP TABLE t;
 
