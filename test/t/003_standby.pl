@@ -78,7 +78,9 @@ my %writes = (
 	listen_group => 'chatrel.listen_group(1)',
 	send_group_message => q{chatrel.send_group_message(1, 'x')},
 	unfollow => 'chatrel.unfollow(2)',
+	unlink_users => 'chatrel.unlink_users()',
 	unlisten => 'chatrel.unlisten()',
+	verify_users => '* FROM chatrel.verify_users(true)',
 );
 
 is_deeply(

@@ -100,9 +100,9 @@ sub fill_cluster
 	});
 	$node->safe_psql('linked', q{
 		CREATE EXTENSION chatrel;
-		CREATE TABLE accounts (id serial PRIMARY KEY, "user name" text UNIQUE);
+		CREATE TABLE accounts (id serial PRIMARY KEY, "user name" text UNIQUE, banned boolean NOT NULL DEFAULT false);
 		INSERT INTO accounts ("user name") SELECT 'user ' || u FROM generate_series(1, 200) u;
-		SELECT chatrel.link_users('accounts', 'id', 'user name');
+		SELECT chatrel.link_users('accounts', 'id', 'user name', 'NOT banned');
 		UPDATE chatrel.users SET role_name = (ARRAY['ann', 'bob'])[id] WHERE id < 3;
 	} . $chat . q{
 		DELETE FROM accounts WHERE id % 3 = 1 AND id >= 190;
@@ -232,11 +232,15 @@ my %administration = (
 	own => [
 		[ create_user => q{SET ROLE app; SELECT id, username FROM chatrel.create_user('new')}, '202|new' ],
 		[ delete_user => q{SELECT chatrel.delete_user(202); SELECT deleted_at IS NOT NULL FROM chatrel.users WHERE id = 202}, "\nt" ],
-		[ link_users => q{DO $$ BEGIN PERFORM chatrel.link_users('profiles', 'user_id', 'counts'); EXCEPTION WHEN datatype_mismatch THEN RAISE NOTICE 'refused'; END $$}, '' ] ],
+		[ link_users => q{DO $$ BEGIN PERFORM chatrel.link_users('profiles', 'user_id', 'follows'); EXCEPTION WHEN datatype_mismatch THEN RAISE NOTICE 'refused'; END $$}, '' ],
+		[ unlink_users => q{DO $$ BEGIN PERFORM chatrel.unlink_users(); EXCEPTION WHEN object_not_in_prerequisite_state THEN RAISE NOTICE 'refused'; END $$}, '' ],
+		[ verify_users => q{DO $$ BEGIN PERFORM chatrel.verify_users(); EXCEPTION WHEN object_not_in_prerequisite_state THEN RAISE NOTICE 'refused'; END $$}, '' ] ],
 	linked => [
 		[ create_user => q{INSERT INTO accounts ("user name") VALUES ('new'); SELECT max(id), max(username) FILTER (WHERE id = 201) FROM chatrel.users}, '201|new' ],
 		[ delete_user => q{DELETE FROM accounts WHERE id = 201; SELECT deleted_at IS NOT NULL FROM chatrel.users WHERE id = 201}, 't' ],
-		[ link_users => q{UPDATE accounts SET "user name" = 'renamed' WHERE id = 100; SELECT username FROM chatrel.users WHERE id = 100}, 'renamed' ] ],
+		[ link_users => q{UPDATE accounts SET "user name" = 'renamed' WHERE id = 100; SELECT username FROM chatrel.users WHERE id = 100}, 'renamed' ],
+		[ verify_users => q{UPDATE accounts SET banned = true WHERE id = 100; SELECT deleted_at IS NOT NULL FROM chatrel.users WHERE id = 100; SELECT * FROM chatrel.verify_users()}, 't' ],
+		[ unlink_users => q{SELECT chatrel.unlink_users(); SELECT chatrel.link_users('accounts', 'id', 'user name', 'NOT banned') > 0}, "accounts\nt" ] ],
 );
 
 sub check_calls
