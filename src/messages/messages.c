@@ -15,6 +15,7 @@
 #include "core/plans.h"
 #include "delivery/events.h"
 #include "groups/members.h"
+#include "messages/keys.h"
 #include "messages/message.h"
 
 /*
@@ -66,13 +67,16 @@ announce_message(const Message *message)
 static PlanResult
 add_message(int64 group_id, int64 user_id, Datum *values)
 {
-	PlanResult	sent = plan_run(&message_add, PLAN_WRITE, values, NULL);
+	PlanResult	sent;
 
+	keys_known_begin(group_id, user_id);
+	sent = plan_run(&message_add, PLAN_WRITE, values, NULL);
 	if (sent.nrows == 0)
 	{
 		lock_membership(user_id, group_id, MEMBER_WRITES);
 		sent = plan_run(&message_add, PLAN_WRITE, values, NULL);
 	}
+	keys_known_end();
 	if (sent.nrows == 0)
 		error_change_suppressed("groups_messages");
 	return sent;

@@ -11,7 +11,7 @@ SELECT current_database() AS db \gset
 GRANT CREATE, TEMP ON DATABASE :"db" TO tap_eve;
 GRANT CREATE ON SCHEMA public TO tap_eve;
 
-SELECT plan(103);
+SELECT plan(106);
 
 ---------------------------------------------------------------------------
 -- before there is an extension

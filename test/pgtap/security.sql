@@ -14,7 +14,7 @@ SELECT (chatrel.create_user('ann', 'tap_ann')).id, (chatrel.create_user('eve', '
 SELECT (chatrel.create_group('private', true, as_user => 1)).id, (chatrel.create_group('open', true, as_user => 2)).id;
 SELECT (chatrel.send_group_message(1, 'secret', as_user => 1)).id, (chatrel.send_group_message(2, 'hello', as_user => 2)).id;
 
-SELECT plan(62);
+SELECT plan(63);
 
 -- without USAGE: nothing
 SET LOCAL ROLE tap_out;
