@@ -11,7 +11,7 @@
  *	  messages/		messages
  *	  receive/		how a client receives: history, LISTEN, sync
  *	  relationships/	the follow graph
- *	  whiteboards/	a parent and its children as one document
+ *	  whiteboards/	whiteboards and their stickers, each one document
  *	  users/		the users there are, and the application's table of them
  */
 #include "postgres.h"

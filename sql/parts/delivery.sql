@@ -36,9 +36,29 @@ ALTER TABLE chatrel.groups_channels ENABLE ROW LEVEL SECURITY;
 ALTER TABLE chatrel.users_channels ENABLE ROW LEVEL SECURITY;
 ALTER TABLE chatrel.all_channel ENABLE ROW LEVEL SECURITY;
 
-SELECT pg_catalog.pg_extension_config_dump('chatrel.groups_channels', '');
-SELECT pg_catalog.pg_extension_config_dump('chatrel.users_channels', '');
-SELECT pg_catalog.pg_extension_config_dump('chatrel.all_channel', '');
+/*
+ * Each group and each user has a channel, and one who was deleted and is back has
+ * another.  A dump has no channels: these triggers make them when it is loaded,
+ * and a dump is read by more people than the channels are for.
+ */
+CREATE FUNCTION chatrel.make_channel() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'chatrel_make_channel'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER;
+COMMENT ON FUNCTION chatrel.make_channel() IS
+	'the trigger that makes the channel of a new group or user, and another for a user that was deleted and is back';
+
+CREATE TRIGGER make_channel AFTER INSERT ON chatrel.groups
+	FOR EACH ROW EXECUTE FUNCTION chatrel.make_channel();
+COMMENT ON TRIGGER make_channel ON chatrel.groups IS 'a new group has a channel';
+
+CREATE TRIGGER make_channel AFTER INSERT ON chatrel.users
+	FOR EACH ROW EXECUTE FUNCTION chatrel.make_channel();
+COMMENT ON TRIGGER make_channel ON chatrel.users IS 'a new user has a channel';
+
+CREATE TRIGGER make_channel_again AFTER UPDATE OF deleted_at ON chatrel.users
+	FOR EACH ROW WHEN (OLD.deleted_at IS NOT NULL AND NEW.deleted_at IS NULL)
+	EXECUTE FUNCTION chatrel.make_channel();
+COMMENT ON TRIGGER make_channel_again ON chatrel.users IS 'a user that was deleted and is back has another channel';
 
 CREATE FUNCTION chatrel.relay_status(OUT database_id oid, OUT worker_pid integer,
 		OUT queued bigint, OUT delivered bigint, OUT batches bigint, OUT bytes_waiting bigint,
@@ -76,6 +96,9 @@ COMMENT ON COLUMN chatrel.relay.fallbacks_no_worker IS
 COMMENT ON COLUMN chatrel.relay.fallbacks_no_room IS 'because the queue was full';
 
 -- privileges
+
+-- It writes channels: granted by name.
+REVOKE ALL ON FUNCTION chatrel.make_channel() FROM PUBLIC;
 
 -- The relay's view is for monitoring.
 REVOKE ALL ON FUNCTION chatrel.relay_status() FROM PUBLIC;

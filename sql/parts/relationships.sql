@@ -1,14 +1,10 @@
 /* Relationships: who follows whom, and how many they are */
 
-CREATE TYPE chatrel.follow_type AS ENUM ('name_only', 'posts');
-COMMENT ON TYPE chatrel.follow_type IS
-	'what a follower is after: the name only, or the posts as well';
-
 CREATE TABLE chatrel.relationships (
 	id bigint GENERATED ALWAYS AS IDENTITY,
 	follower_id bigint NOT NULL REFERENCES chatrel.users ON DELETE CASCADE,
 	followed_id bigint NOT NULL REFERENCES chatrel.users ON DELETE CASCADE,
-	follow_type chatrel.follow_type NOT NULL DEFAULT 'posts',
+	follow_type text NOT NULL DEFAULT 'posts' CHECK (octet_length(follow_type) BETWEEN 1 AND 63),
 	created_at timestamptz NOT NULL DEFAULT now(),
 	updated_at timestamptz NOT NULL DEFAULT now(),
 	PRIMARY KEY (follower_id, followed_id),
@@ -16,24 +12,21 @@ CREATE TABLE chatrel.relationships (
 );
 CREATE INDEX relationships_follower_id_idx ON chatrel.relationships (follower_id, id);
 CREATE INDEX relationships_followed_id_idx ON chatrel.relationships (followed_id, id);
-CREATE INDEX relationships_follower_id_name_only_idx ON chatrel.relationships (follower_id, id)
-	WHERE follow_type = 'name_only';
-CREATE INDEX relationships_followed_id_name_only_idx ON chatrel.relationships (followed_id, id)
-	WHERE follow_type = 'name_only';
+-- src/relationships/follow_lists.c has the figures for these two.
+CREATE INDEX relationships_follower_id_type_idx ON chatrel.relationships (follower_id, follow_type, id) WHERE follow_type <> 'posts';
+CREATE INDEX relationships_followed_id_type_idx ON chatrel.relationships (followed_id, follow_type, id) WHERE follow_type <> 'posts';
 
 COMMENT ON TABLE chatrel.relationships IS 'who follows whom; who is a chatrel user sees them all';
 COMMENT ON COLUMN chatrel.relationships.id IS 'the order of following, and the position in lists';
 COMMENT ON COLUMN chatrel.relationships.follower_id IS 'the user that follows';
 COMMENT ON COLUMN chatrel.relationships.followed_id IS 'the user that is followed';
-COMMENT ON COLUMN chatrel.relationships.follow_type IS 'by name only, or for the posts';
+COMMENT ON COLUMN chatrel.relationships.follow_type IS 'what the user follows for: a label that the application chooses, 1 to 63 bytes long';
 COMMENT ON COLUMN chatrel.relationships.created_at IS 'when the user began to follow';
 COMMENT ON COLUMN chatrel.relationships.updated_at IS 'when follow_type was changed last';
 COMMENT ON INDEX chatrel.relationships_follower_id_idx IS 'whom a user follows, in order';
 COMMENT ON INDEX chatrel.relationships_followed_id_idx IS 'who follows a user, in order';
-COMMENT ON INDEX chatrel.relationships_follower_id_name_only_idx IS
-	'whom a user follows by name only, in order';
-COMMENT ON INDEX chatrel.relationships_followed_id_name_only_idx IS
-	'who follows a user by name only, in order';
+COMMENT ON INDEX chatrel.relationships_follower_id_type_idx IS 'whom a user follows with another type than the default, in order';
+COMMENT ON INDEX chatrel.relationships_followed_id_type_idx IS 'who follows a user with another type than the default, in order';
 
 ALTER TABLE chatrel.relationships ENABLE ROW LEVEL SECURITY;
 CREATE POLICY relationships_read ON chatrel.relationships FOR SELECT
@@ -46,7 +39,7 @@ SELECT pg_catalog.pg_extension_config_dump('chatrel.relationships_id_seq', '');
 
 /*
  * How many a user follows, and is followed by, is the sum of the user's rows.
- * src/follow_counters.c says why there may be several.  No foreign key: the
+ * src/core/counters.c says why there may be several.  No foreign key: the
  * rows are made of relationships, which has them, and they must outlast the
  * user while a cascade takes its relationships away.
  */
@@ -101,11 +94,10 @@ CREATE TYPE chatrel.follow_totals AS (
 );
 COMMENT ON TYPE chatrel.follow_totals IS 'how many a user follows, and how many follow the user';
 
-CREATE FUNCTION chatrel.follow(user_id bigint, follow_type chatrel.follow_type DEFAULT 'posts',
-		as_user bigint DEFAULT NULL) RETURNS boolean
+CREATE FUNCTION chatrel.follow(user_id bigint, follow_type text DEFAULT 'posts', as_user bigint DEFAULT NULL) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'chatrel_follow'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
-COMMENT ON FUNCTION chatrel.follow(bigint, chatrel.follow_type, bigint) IS
+COMMENT ON FUNCTION chatrel.follow(bigint, text, bigint) IS
 	'follows a user, or changes how; false if there was nothing to change';
 
 CREATE FUNCTION chatrel.unfollow(user_id bigint, as_user bigint DEFAULT NULL) RETURNS boolean
@@ -114,13 +106,11 @@ CREATE FUNCTION chatrel.unfollow(user_id bigint, as_user bigint DEFAULT NULL) RE
 COMMENT ON FUNCTION chatrel.unfollow(bigint, bigint) IS
 	'no longer follows a user; false if it did not';
 
-CREATE FUNCTION chatrel.follow_many(user_ids bigint[],
-		follow_type chatrel.follow_type DEFAULT 'posts', as_user bigint DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION chatrel.follow_many(user_ids bigint[], follow_type text DEFAULT 'posts', as_user bigint DEFAULT NULL) RETURNS bigint
 	AS 'MODULE_PATHNAME', 'chatrel_follow_many'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 20000;
-COMMENT ON FUNCTION chatrel.follow_many(bigint[], chatrel.follow_type, bigint) IS
-	'follows each of the users, or changes how, all or none; returns how many were not followed '
-	'before';
+COMMENT ON FUNCTION chatrel.follow_many(bigint[], text, bigint) IS
+	'follows each of the users, or changes how, all or none; returns how many were not followed before';
 
 CREATE FUNCTION chatrel.is_following(followed_id bigint, follower_id bigint DEFAULT NULL,
 		as_user bigint DEFAULT NULL) RETURNS boolean
@@ -129,37 +119,29 @@ CREATE FUNCTION chatrel.is_following(followed_id bigint, follower_id bigint DEFA
 COMMENT ON FUNCTION chatrel.is_following(bigint, bigint, bigint) IS
 	'does follower_id, by default the user, follow followed_id?';
 
-CREATE FUNCTION chatrel.following(user_id bigint DEFAULT NULL,
-		follow_type chatrel.follow_type DEFAULT NULL, before bigint DEFAULT NULL,
-		row_limit integer DEFAULT 50, as_user bigint DEFAULT NULL)
-	RETURNS TABLE (id bigint, username text, follow_type chatrel.follow_type,
-		followed_at timestamptz, "position" bigint)
+CREATE FUNCTION chatrel.following(user_id bigint DEFAULT NULL, follow_type text DEFAULT NULL, before bigint DEFAULT NULL, row_limit integer DEFAULT 50, as_user bigint DEFAULT NULL)
+	RETURNS TABLE (id bigint, username text, follow_type text, followed_at timestamptz, "position" bigint)
 	AS 'MODULE_PATHNAME', 'chatrel_following'
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 2000 ROWS 50;
-COMMENT ON FUNCTION chatrel.following(bigint, chatrel.follow_type, bigint, integer, bigint) IS
+COMMENT ON FUNCTION chatrel.following(bigint, text, bigint, integer, bigint) IS
 	'whom a user follows, newest first; before is the last position of the page before';
 
-CREATE FUNCTION chatrel.followers(user_id bigint DEFAULT NULL,
-		follow_type chatrel.follow_type DEFAULT NULL, before bigint DEFAULT NULL,
-		row_limit integer DEFAULT 50, as_user bigint DEFAULT NULL)
-	RETURNS TABLE (id bigint, username text, follow_type chatrel.follow_type,
-		followed_at timestamptz, "position" bigint)
+CREATE FUNCTION chatrel.followers(user_id bigint DEFAULT NULL, follow_type text DEFAULT NULL, before bigint DEFAULT NULL, row_limit integer DEFAULT 50, as_user bigint DEFAULT NULL)
+	RETURNS TABLE (id bigint, username text, follow_type text, followed_at timestamptz, "position" bigint)
 	AS 'MODULE_PATHNAME', 'chatrel_followers'
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 2000 ROWS 50;
-COMMENT ON FUNCTION chatrel.followers(bigint, chatrel.follow_type, bigint, integer, bigint) IS
+COMMENT ON FUNCTION chatrel.followers(bigint, text, bigint, integer, bigint) IS
 	'who follows a user, newest first; before is the last position of the page before';
 
 CREATE FUNCTION chatrel.friends(user_id bigint DEFAULT NULL, as_user bigint DEFAULT NULL)
-	RETURNS TABLE (id bigint, username text, follow_type chatrel.follow_type,
-		followed_at timestamptz, "position" bigint)
+	RETURNS TABLE (id bigint, username text, follow_type text, followed_at timestamptz, "position" bigint)
 	AS 'MODULE_PATHNAME', 'chatrel_friends'
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 5000 ROWS 50;
 COMMENT ON FUNCTION chatrel.friends(bigint, bigint) IS
 	'those whom a user follows and who follow the user back, as they are followed, newest first';
 
 CREATE FUNCTION chatrel.mutual_followers(user_id bigint, as_user bigint DEFAULT NULL)
-	RETURNS TABLE (id bigint, username text, follow_type chatrel.follow_type,
-		followed_at timestamptz, "position" bigint)
+	RETURNS TABLE (id bigint, username text, follow_type text, followed_at timestamptz, "position" bigint)
 	AS 'MODULE_PATHNAME', 'chatrel_mutual_followers'
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 5000 ROWS 50;
 COMMENT ON FUNCTION chatrel.mutual_followers(bigint, bigint) IS
@@ -174,8 +156,7 @@ COMMENT ON FUNCTION chatrel.suggest_follows(integer, bigint) IS
 	'200 follows of the user, and at the newest 200 of each of those';
 
 CREATE FUNCTION chatrel.relationship_to(user_ids bigint[], as_user bigint DEFAULT NULL)
-	RETURNS TABLE (user_id bigint, following boolean, followed_by boolean,
-		follow_type chatrel.follow_type)
+	RETURNS TABLE (user_id bigint, following boolean, followed_by boolean, follow_type text)
 	AS 'MODULE_PATHNAME', 'chatrel_relationship_to'
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 5000 ROWS 20;
 COMMENT ON FUNCTION chatrel.relationship_to(bigint[], bigint) IS
@@ -202,7 +183,7 @@ COMMENT ON FUNCTION chatrel.verify_follow_counts(boolean) IS
 -- privileges
 
 GRANT SELECT ON chatrel.relationships TO PUBLIC;
-GRANT USAGE ON TYPE chatrel.follow_type, chatrel.follow_totals TO PUBLIC;
+GRANT USAGE ON TYPE chatrel.follow_totals TO PUBLIC;
 
 -- They write chatrel's tables, or tell of every user: granted by name.
 REVOKE ALL ON FUNCTION chatrel.count_follows(), chatrel.verify_follow_counts(boolean) FROM PUBLIC;

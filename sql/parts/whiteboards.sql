@@ -36,23 +36,28 @@ CREATE TABLE chatrel.stickers (
 	whiteboard_id bigint,
 	url text NOT NULL CHECK (url <> ''),
 	title text NOT NULL CHECK (title <> ''),
+	position bigint NOT NULL DEFAULT 0,
 	created_at timestamptz NOT NULL DEFAULT now(),
 	updated_at timestamptz NOT NULL DEFAULT now(),
 	PRIMARY KEY (group_id, id),
 	FOREIGN KEY (group_id, whiteboard_id) REFERENCES chatrel.whiteboards ON DELETE CASCADE
 );
-CREATE INDEX stickers_whiteboard_id_idx ON chatrel.stickers (group_id, whiteboard_id, id);
+CREATE INDEX stickers_whiteboard_id_idx
+	ON chatrel.stickers (group_id, whiteboard_id, position, id);
 
 COMMENT ON TABLE chatrel.stickers IS
 	'what is on the whiteboards; a role sees those of its user''s groups';
-COMMENT ON COLUMN chatrel.stickers.id IS 'identifies the sticker, and orders those of a whiteboard';
+COMMENT ON COLUMN chatrel.stickers.id IS 'identifies the sticker';
 COMMENT ON COLUMN chatrel.stickers.group_id IS 'the group of the whiteboard';
 COMMENT ON COLUMN chatrel.stickers.whiteboard_id IS
 	'the whiteboard; null for a sticker taken off it by on_replace nilify';
 COMMENT ON COLUMN chatrel.stickers.url IS 'where it leads; at most 2048 characters';
 COMMENT ON COLUMN chatrel.stickers.title IS 'what is written on it; at most 256 characters';
+COMMENT ON COLUMN chatrel.stickers.position IS
+	'orders the stickers of a whiteboard; those that have the same one go by their ids';
 COMMENT ON COLUMN chatrel.stickers.created_at IS 'when it was created';
-COMMENT ON COLUMN chatrel.stickers.updated_at IS 'when it was changed last';
+COMMENT ON COLUMN chatrel.stickers.updated_at IS
+	'when its url or title was changed last, or it was taken off its whiteboard';
 COMMENT ON INDEX chatrel.stickers_whiteboard_id_idx IS 'the stickers of a whiteboard, in order';
 
 /*
@@ -86,17 +91,34 @@ CREATE FUNCTION chatrel.get_whiteboard(whiteboard_id bigint, as_user bigint DEFA
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 2000;
 COMMENT ON FUNCTION chatrel.get_whiteboard(bigint, bigint) IS
 	'a whiteboard of the user''s groups: {"id", "group_id", "version", "created_at", "updated_at", '
-	'"stickers": [{"id", "url", "title", "created_at", "updated_at"}]}';
+	'"stickers": [{"id", "url", "title", "created_at", "updated_at"}]}; the stickers are in the '
+	'order in which they were sent';
 
 CREATE FUNCTION chatrel.change_whiteboard(whiteboard_id bigint, params jsonb,
 		on_replace text DEFAULT 'raise', as_user bigint DEFAULT NULL) RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'chatrel_change_whiteboard'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 20000;
 COMMENT ON FUNCTION chatrel.change_whiteboard(bigint, jsonb, text, bigint) IS
-	'makes the stickers of a whiteboard those of params, {"version", "stickers": [{"id", "url", '
-	'"title"}]}, where version and id may be left out; on_replace says what becomes of stickers '
-	'not named: raise, mark_as_invalid, nilify or delete; returns the whole whiteboard, or '
-	'{"valid": false, "errors"} under mark_as_invalid';
+	'makes the stickers of a whiteboard those of params, in their order: {"version", "stickers": '
+	'[{"id", "url", "title"}]}, where version and id may be left out, and may be strings of digits; '
+	'on_replace says what becomes of stickers not named: raise, mark_as_invalid, nilify or delete; '
+	'returns the whole whiteboard, or {"valid": false, "errors"} under mark_as_invalid';
+
+CREATE FUNCTION chatrel.delete_whiteboard(whiteboard_id bigint, as_user bigint DEFAULT NULL)
+		RETURNS boolean
+	AS 'MODULE_PATHNAME', 'chatrel_delete_whiteboard'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 10000;
+COMMENT ON FUNCTION chatrel.delete_whiteboard(bigint, bigint) IS
+	'deletes a whiteboard of a group the user is a member of, with the stickers on it; false if '
+	'there is none';
+
+CREATE FUNCTION chatrel.delete_sticker(group_id bigint, sticker_id bigint,
+		as_user bigint DEFAULT NULL) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'chatrel_delete_sticker'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
+COMMENT ON FUNCTION chatrel.delete_sticker(bigint, bigint, bigint) IS
+	'deletes a sticker of a group the user is a member of, be it on a whiteboard or taken off it by '
+	'on_replace nilify; false if there is none';
 
 -- privileges
 

@@ -9,6 +9,7 @@
 #include "utils/datetime.h"
 
 #include "core/check.h"
+#include "core/errors.h"
 
 void
 check_not_null(FunctionCallInfo fcinfo, int argno, const char *name)
@@ -126,4 +127,15 @@ require_ids(FunctionCallInfo fcinfo, int argno, const char *name)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s must not contain nulls", name)));
 	return ids;
+}
+
+/* A change that was neither made nor is there already. */
+void
+error_change_suppressed(const char *table)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+			 errmsg("a trigger has suppressed a change to table \"chatrel.%s\"", table),
+			 errhint("A trigger of the table must return the row, or raise an error."),
+			 err_table(table)));
 }

@@ -10,6 +10,8 @@
 #include "utils/array.h"
 #include "utils/timestamp.h"
 
+#include "core/compat.h"
+
 extern void check_not_null(FunctionCallInfo fcinfo, int argno, const char *name);
 extern bool require_bool(FunctionCallInfo fcinfo, int argno, const char *name);
 extern int64 require_int64(FunctionCallInfo fcinfo, int argno, const char *name);
@@ -22,5 +24,13 @@ extern void check_text(const char *data, int bytes, const char *name,
 					   int max_length, const char *parameter);
 extern TimestampTz require_datetime(FunctionCallInfo fcinfo, int argno, const char *name);
 extern ArrayType *require_ids(FunctionCallInfo fcinfo, int argno, const char *name);
+
+/*
+ * So often is tried again what others may have undone since it was found done;
+ * then it must be a trigger that keeps it from being done at all.
+ */
+#define MAX_TRIES	10
+
+pg_noreturn extern void error_change_suppressed(const char *table);
 
 #endif							/* CHATREL_CHECK_H */

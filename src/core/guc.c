@@ -95,6 +95,8 @@ check_json_ids(int *newval, void **extra, GucSource source)
 static void
 guc_init_relay(void)
 {
+	GucContext	context;
+
 	DefineCustomBoolVariable("chatrel.relay",
 							 "Delivers events by a background worker after the commit.",
 							 "Needs chatrel in shared_preload_libraries.",
@@ -113,27 +115,29 @@ guc_init_relay(void)
 							GUC_UNIT_MS,
 							NULL, NULL, NULL);
 
-	/* What shared memory is made of is known only where it can be asked for. */
-	if (process_shared_preload_libraries_in_progress)
-	{
-		DefineCustomIntVariable("chatrel.relay_queue_size",
-								"The memory for events that wait for the relay, for each database.",
-								NULL,
-								&guc_relay_queue_size,
-								4096, 64, 1024 * 1024,
-								PGC_POSTMASTER,
-								GUC_UNIT_KB,
-								NULL, NULL, NULL);
+	/*
+	 * What shared memory is made of is known only where it can be asked for.  Where
+	 * the library is not preloaded, what the configuration says is of no effect, but
+	 * nothing to warn each session of.
+	 */
+	context = process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP;
+	DefineCustomIntVariable("chatrel.relay_queue_size",
+							"The memory for events that wait for the relay, for each database.",
+							"Needs chatrel in shared_preload_libraries.",
+							&guc_relay_queue_size,
+							4096, 64, 1024 * 1024,
+							context,
+							GUC_UNIT_KB,
+							NULL, NULL, NULL);
 
-		DefineCustomIntVariable("chatrel.relay_databases",
-								"How many databases can have a relay at the same time.",
-								NULL,
-								&guc_relay_databases,
-								8, 1, 1024,
-								PGC_POSTMASTER,
-								0,
-								NULL, NULL, NULL);
-	}
+	DefineCustomIntVariable("chatrel.relay_databases",
+							"How many databases can have a relay at the same time.",
+							"Needs chatrel in shared_preload_libraries.",
+							&guc_relay_databases,
+							8, 1, 1024,
+							context,
+							0,
+							NULL, NULL, NULL);
 }
 
 void

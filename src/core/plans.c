@@ -183,6 +183,9 @@ plan_execute(SqlPlan *plan, PlanAccess access, Datum *values, const char *nulls)
 	}
 	if (access == PLAN_WRITE)
 		return SPI_execute_plan(plan->handle, values, nulls, false, 0);
+	if (access == PLAN_TRIGGER)
+		return SPI_execute_snapshot(plan->handle, values, nulls, InvalidSnapshot,
+									InvalidSnapshot, false, false, 0);
 	return SPI_execute_snapshot(plan->handle, values, nulls, GetLatestSnapshot(),
 								access == PLAN_CASCADE && IsolationUsesXactSnapshot()
 								? GetTransactionSnapshot() : InvalidSnapshot,

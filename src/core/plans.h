@@ -54,9 +54,12 @@ typedef enum PlanAccess
 	PLAN_WRITE,					/* a snapshot of its own; may lock and write */
 	PLAN_LATEST,				/* PLAN_WRITE on what has committed by now, whatever
 								 * the isolation level */
-	PLAN_CASCADE				/* the same, but it fails on what the transaction's
+	PLAN_CASCADE,				/* the same, but it fails on what the transaction's
 								 * snapshot does not see, as the cascades of
 								 * foreign keys do */
+	PLAN_TRIGGER				/* PLAN_WRITE by a trigger: what it fires, and
+								 * constraints that are deferrable, waits until
+								 * the statement that fired the trigger ends */
 } PlanAccess;
 
 /*

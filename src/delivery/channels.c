@@ -4,17 +4,29 @@
  *
  * PostgreSQL has no permissions on LISTEN, so the name of a channel is the key
  * to it: "chatrel_" and a random uuid, one for each group and one for each
- * user, made when it is first needed and told only to who may hear it.  When a
- * member leaves a group, the group gets a new channel, and the old one a last
- * event that tells the members still there to ask for the new name.
+ * user, told only to who may hear it.  When a member leaves a group, the group
+ * gets a new channel, and the old one a last event that tells the members still
+ * there to ask for the new name.
  *
- * Using and replacing a channel exclude each other by the lock on its row: who
- * sends to a channel, or listens to it, holds the row FOR KEY SHARE until the
- * end of the transaction; who replaces it takes it FOR UPDATE.  So once a
- * removal has committed, nothing is sent to a channel that the removed member
- * knows, and nobody begins to listen to one that is not used any more.
- * Sending and replacing take it when they commit: who leaves, and stays in the
- * transaction, does not keep the others from sending.
+ * Triggers make the channel together with the group or the user, whatever way
+ * the row comes, so that nobody has to wait until another's transaction has made
+ * it.  For that reason a dump has no channels: they are made when it is loaded.
+ * A user who was deleted and is back gets another, as the old one may have been
+ * told to a session that is still there.
+ *
+ * A row may have come without its channel all the same: by logical replication
+ * of the one table and not the other, or while triggers were disabled.  Nobody
+ * can be listening then, and the first who listens makes the channel; who sends
+ * makes it too, as long as what is sent may be heard by who is making it.
+ *
+ * Using and replacing a channel exclude each other by the lock on its row: the
+ * sender and the listener hold the row FOR KEY SHARE until the end of the
+ * transaction; the member who leaves takes it FOR UPDATE.  So once a removal has
+ * committed, nothing is sent to a channel that the removed member knows, and
+ * nobody begins to listen to one that is not used any more.  The sender and the
+ * leaving member take it when they commit: a transaction that goes on after
+ * leave_group() does not keep the others from sending.  src/README says in which
+ * order.
  *
  * One more channel carries everything, for gateways.  It exists, and costs,
  * only from the first listen_all() on.
@@ -28,6 +40,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
+#include "commands/trigger.h"
 #include "nodes/makefuncs.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -40,6 +53,21 @@ static SqlPlan group_channel_get = {
 	.sql = "SELECT channel FROM chatrel.groups_channels"
 	" WHERE group_id" EQ "$1 FOR KEY SHARE",
 	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID)
+};
+
+/* Another where there is one: the user is back. */
+static SqlPlan group_channel_make = {
+	.sql = "INSERT INTO chatrel.groups_channels (group_id) VALUES ($1)"
+	" ON CONFLICT (group_id) DO UPDATE SET channel = EXCLUDED.channel",
+	.expected = SPI_OK_INSERT,
+	PLAN_ARGS(INT8OID)
+};
+
+static SqlPlan user_channel_make = {
+	.sql = "INSERT INTO chatrel.users_channels (user_id) VALUES ($1)"
+	" ON CONFLICT (user_id) DO UPDATE SET channel = EXCLUDED.channel",
+	.expected = SPI_OK_INSERT,
 	PLAN_ARGS(INT8OID)
 };
 
@@ -75,7 +103,7 @@ static SqlPlan user_channel_get = {
 
 static SqlPlan user_channel_create = {
 	.sql = "INSERT INTO chatrel.users_channels (user_id)"
-	" SELECT id FROM chatrel.users WHERE id" EQ "$1 AND deleted_at IS NULL FOR SHARE"
+	" SELECT id FROM chatrel.users WHERE id" EQ "$1 AND deleted_at IS NULL FOR KEY SHARE"
 	" ON CONFLICT (user_id) DO NOTHING",
 	.expected = SPI_OK_INSERT,
 	PLAN_ARGS(INT8OID)
@@ -87,7 +115,7 @@ static SqlPlan all_channel_get = {
 };
 
 static SqlPlan all_channel_exclude = {
-	.sql = "LOCK TABLE chatrel.groups_channels, chatrel.users_channels IN EXCLUSIVE MODE",
+	.sql = "LOCK TABLE chatrel.all_channel IN EXCLUSIVE MODE",
 	.expected = SPI_OK_UTILITY
 };
 
@@ -108,6 +136,8 @@ static struct
 	pg_uuid_t	channel;
 	Oid			relid;
 }			all;
+
+PG_FUNCTION_INFO_V1(chatrel_make_channel);
 
 /* Writes the name of a channel, of CHANNEL_NAME_SIZE bytes. */
 void
@@ -136,38 +166,36 @@ channel_name(const pg_uuid_t *channel, char *name)
  * something in the table's place, which must not be read with chatrel's rights.
  */
 static bool
-lock_table(const char *name, Oid extension, uint32 flags)
+lock_table(const char *name, LOCKMODE lockmode, uint32 flags)
 {
+	Oid			extension = get_extension_oid("chatrel", true);
 	RangeVar   *table = makeRangeVar("chatrel", pstrdup(name), -1);
-	Oid			relid = RangeVarGetRelidExtended(table, AccessShareLock,
-												 RVR_MISSING_OK | flags, NULL, NULL);
+	Oid			relid;
 
+	if (!OidIsValid(extension))
+		return false;
+	relid = RangeVarGetRelidExtended(table, lockmode, RVR_MISSING_OK | flags, NULL, NULL);
 	return OidIsValid(relid) &&
 		getExtensionOfObject(RelationRelationId, relid) == extension;
 }
 
 /*
  * Is chatrel still installed, and will be until the end of the transaction?
- * Asked before delivery locks anything else.
+ * Asked by a transaction before it replaces channels, or delivers, and before it
+ * locks any of their rows.  The first listen_all() waits until such transactions
+ * have ended, and they for it, but for nobody who only listens: see all_channel().
  */
-bool
-channels_exist(void)
-{
-	Oid			extension = get_extension_oid("chatrel", true);
-
-	return OidIsValid(extension) &&
-		lock_table("groups_channels", extension, 0) &&
-		lock_table("users_channels", extension, 0) &&
-		lock_table("all_channel", extension, 0);
-}
-
-/* The same of the table of groups' channels alone. */
 bool
 group_channels_exist(void)
 {
-	Oid			extension = get_extension_oid("chatrel", true);
+	return lock_table("all_channel", RowShareLock, 0) &&
+		lock_table("groups_channels", AccessShareLock, 0);
+}
 
-	return OidIsValid(extension) && lock_table("groups_channels", extension, 0);
+bool
+channels_exist(void)
+{
+	return group_channels_exist() && lock_table("users_channels", AccessShareLock, 0);
 }
 
 /* Whose rights the worker reads with: the owner's of the tables it has locked. */
@@ -193,21 +221,58 @@ channels_owner(void)
 ChannelsState
 lock_channels_tables(void)
 {
-	Oid			extension = get_extension_oid("chatrel", true);
-
-	if (!OidIsValid(extension))
-		return CHANNELS_GONE;
-	if (!lock_table("groups_channels", extension, 0))
+	if (!lock_table("groups_channels", AccessShareLock, 0))
 		return OidIsValid(get_extension_oid("chatrel", true)) ? CHANNELS_LOCKED : CHANNELS_GONE;
-	if (!lock_table("users_channels", extension, RVR_SKIP_LOCKED) ||
-		!lock_table("all_channel", extension, RVR_SKIP_LOCKED))
+	if (!lock_table("users_channels", AccessShareLock, RVR_SKIP_LOCKED) ||
+		!lock_table("all_channel", AccessShareLock, RVR_SKIP_LOCKED))
 		return CHANNELS_LOCKED;
 	return CHANNELS_READY;
 }
 
 /* ---------- the channel of a group, of a user, of everything ---------- */
 
-/* Gets a channel, and makes one where there is none yet; false if its owner is gone. */
+/* How the trigger makes the channel of a new row of a table; null where it is not ours. */
+static SqlPlan *
+channel_make_plan(Relation rel)
+{
+	if (RelationGetNamespace(rel) != get_namespace_oid("chatrel", false))
+		return NULL;
+	if (strcmp(RelationGetRelationName(rel), "groups") == 0)
+		return &group_channel_make;
+	if (strcmp(RelationGetRelationName(rel), "users") == 0)
+		return &user_channel_make;
+	return NULL;
+}
+
+Datum
+chatrel_make_channel(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+	SqlPlan    *make;
+	OwnerScope	scope;
+	HeapTuple	tuple;
+	TupleDesc	tupdesc;
+	Datum		values[1];
+	bool		isnull;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigdata->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) || TRIGGER_FIRED_BY_DELETE(trigdata->tg_event) ||
+		(make = channel_make_plan(trigdata->tg_relation)) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("chatrel.make_channel() is for the triggers of chatrel.groups and chatrel.users")));
+
+	tuple = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_newtuple : trigdata->tg_trigtuple;
+	tupdesc = RelationGetDescr(trigdata->tg_relation);
+	values[0] = SPI_getbinval(tuple, tupdesc, SPI_fnumber(tupdesc, "id"), &isnull);
+	owner_begin(&scope, fcinfo);
+	plan_run(make, PLAN_LATEST, values, NULL);
+	owner_end(&scope);
+
+	return PointerGetDatum(NULL);
+}
+
+/* Gets a channel, and makes one where there is none; false if its owner is gone. */
 static bool
 channel_get(SqlPlan *get, SqlPlan *create, int64 id, pg_uuid_t *channel)
 {
@@ -237,14 +302,16 @@ user_channel(int64 user_id, pg_uuid_t *channel)
 	return channel_get(&user_channel_get, &user_channel_create, user_id, channel);
 }
 
-/* Gives a group a new channel, and gets the one it had. */
+/* Gives a group a new channel, and gets the one it had; false if it has none. */
 bool
 group_channel_replace(int64 group_id, pg_uuid_t *old_channel)
 {
 	Datum		values[] = {Int64GetDatum(group_id)};
+	PlanResult	found = plan_run(&group_channel_lock, PLAN_LATEST, values, NULL);
 
-	if (!channel_get(&group_channel_lock, &group_channel_create, group_id, old_channel))
+	if (found.nrows == 0)
 		return false;
+	*old_channel = result_uuid(&found, 0, 1);
 	plan_run(&group_channel_renew, PLAN_LATEST, values, NULL);
 	return true;
 }
@@ -268,9 +335,10 @@ channels_init(void)
 /*
  * The gateways' channel, if there is one.
  *
- * Asked by a transaction that has locked a channel, hence has a lock on a table
- * of channels: listen_all() makes the row only while it excludes all of those,
- * and who comes after has received its invalidation with the table lock.
+ * Asked by a transaction that has locked the table by channels_exist(): the row
+ * is made only while there is none of those, and who comes after has received
+ * its invalidation with the lock.  The worker has only locked it against being
+ * dropped, as what it delivers has committed; it looks for invalidations itself.
  */
 bool
 all_channel(pg_uuid_t *channel)
@@ -298,12 +366,12 @@ all_channel(pg_uuid_t *channel)
 	return all.exists;
 }
 
-/* Makes the gateways' channel, if there is none; nobody may use a channel meanwhile. */
+/* Makes the gateways' channel, if there is none; nobody may deliver meanwhile. */
 void
 all_channel_make(pg_uuid_t *channel)
 {
 	plan_run(&all_channel_exclude, PLAN_WRITE, NULL, NULL);
-	plan_run(&all_channel_create, PLAN_WRITE, NULL, NULL);
+	plan_run(&all_channel_create, PLAN_LATEST, NULL, NULL);
 	CacheInvalidateRelcacheByRelid(all.relid);
 	CommandCounterIncrement();
 	if (!all_channel(channel))

@@ -19,6 +19,7 @@ typedef enum ChannelsState
 	CHANNELS_GONE
 } ChannelsState;
 
+/* All of them, or those that a group's channel is replaced by */
 extern bool channels_exist(void);
 extern bool group_channels_exist(void);
 extern ChannelsState lock_channels_tables(void);
@@ -26,8 +27,8 @@ extern Oid	channels_owner(void);
 
 /*
  * Between owner_begin() and owner_end().  The first two get the channel that is
- * in use now, and lock it against being replaced until the transaction ends; the
- * third replaces it.  False if the group or user is gone.
+ * in use now, and lock it against being replaced until the transaction ends;
+ * false if the group or user is gone.  The third replaces it, if there is one.
  */
 extern bool group_channel(int64 group_id, pg_uuid_t *channel);
 extern bool user_channel(int64 user_id, pg_uuid_t *channel);

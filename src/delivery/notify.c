@@ -84,7 +84,8 @@ announces_to_old_channels(const Event *events, int nevents)
 
 /*
  * Gives new channels to the groups that a member has left, and the old ones to
- * the events that say so.  A group that is gone, too, has no listeners.
+ * the events that say so.  A group that is gone has no listeners; nor has one
+ * without a channel, but it may get one before the events are delivered.
  */
 void
 replace_channels(Event *events, int nevents, Oid owner)
@@ -218,18 +219,30 @@ drop_what_all_have_read(void)
 }
 
 /*
- * With trace_notify, which anybody may set, NOTIFY would tell the names of the
- * channels to the client whose transaction it is; and not all of them are for
- * that client to know.
+ * From here on the session's client is told nothing but errors.  With parameters
+ * that anybody may set (debug_print_plan, trace_notify, client_min_messages …) it
+ * would be told which groups and users the events of others go to, and the names
+ * of channels, not all of which are for that client to know.
  */
-static int
-silence_notify(void)
+int
+silence_begin(void)
 {
+	static const char *const settings[][2] = {
+		{"client_min_messages", "error"},
+		{"trace_notify", "off"}
+	};
 	int			nest_level = NewGUCNestLevel();
 
-	(void) set_config_option("trace_notify", "off", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	for (int i = 0; i < lengthof(settings); i++)
+		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
 	return nest_level;
+}
+
+void
+silence_end(int nest_level)
+{
+	AtEOXact_GUC(true, nest_level);
 }
 
 /* NOTIFYs events whose channels are known; between owner_begin() and owner_end(). */
@@ -238,7 +251,7 @@ notify_events(const Event *events, int nevents)
 {
 	pg_uuid_t	all;
 	bool		all_exists = all_channel(&all);
-	int			nest_level = silence_notify();
+	int			nest_level = silence_begin();
 
 	if (make_room)
 		drop_what_all_have_read();
@@ -251,7 +264,7 @@ notify_events(const Event *events, int nevents)
 		if (events[i].to_all && all_exists)
 			notify(&all, events[i].payload);
 	}
-	AtEOXact_GUC(true, nest_level);
+	silence_end(nest_level);
 }
 
 /* If it was aborted, then perhaps because the queue was full. */

@@ -19,6 +19,10 @@ extern void lock_channels(Event *events, int nevents);
 extern void find_committed_channels(Event *events, int nevents);
 extern void notify_events(const Event *events, int nevents);
 
+/* What a sender does for others in between is not for its client to see. */
+extern int	silence_begin(void);
+extern void silence_end(int nest_level);
+
 extern void notify_end_of_transaction(bool committed);
 
 #endif							/* CHATREL_NOTIFY_H */

@@ -5,7 +5,7 @@
  * Committed transactions append their events at the head of their database's
  * ring, delivery takes them from the tail.  A transaction reserves its space
  * before it commits, so that appending afterwards cannot fail.  Space is only
- * given while the slot has a worker.
+ * given while the slot has a worker, or one that comes back.
  *
  * The positions only grow; the byte of position p is at p % size.
  */
@@ -67,7 +67,7 @@ queue_reserve(Size size)
 		return QUEUE_OFF;
 	if (!queue_lock_slot(true))
 		return QUEUE_NO_SLOT;
-	if (my_slot->state != WORKER_RUNNING)
+	if (my_slot->state != WORKER_RUNNING && my_slot->state != WORKER_PAUSED)
 		verdict = QUEUE_NO_WORKER;
 	else if (my_slot->head - my_slot->tail + my_slot->reserved + size > queue->ring_size)
 		verdict = QUEUE_NO_ROOM;

@@ -26,8 +26,14 @@
 /* A worker that has not come up by then will not: ask for another. */
 #define WORKER_START_TIMEOUT_MS	10000
 
-/* So many workers in a row may die before they are up, where work is waiting. */
-#define MAX_FAILED_STARTS	10
+/*
+ * So many workers in a row may die before they are up, where work is waiting: the
+ * database may have been dropped.  Each waits a little longer before it connects;
+ * and after the last, for how long nobody asks for another.
+ */
+#define MAX_FAILED_STARTS	6
+#define START_PAUSE_MS		50
+#define NO_START_MS			60000
 
 QueueShared *queue = NULL;
 char	   *queue_rings = NULL;
@@ -214,7 +220,7 @@ queue_claim_start(int *slot)
 
 	if (!queue_lock_slot(true))
 		return false;
-	if (my_slot->state == WORKER_NONE ||
+	if ((my_slot->state == WORKER_NONE && now >= my_slot->retry_at) ||
 		(my_slot->state == WORKER_STARTING &&
 		 TimestampDifferenceExceeds(my_slot->asked_at, now, WORKER_START_TIMEOUT_MS)))
 	{
@@ -239,16 +245,23 @@ queue_start_failed(void)
 	queue_unlock_slot();
 }
 
-/* The database that a worker is for, or InvalidOid if it is not wanted any more. */
+/*
+ * The database that a worker is for, or InvalidOid if it is not wanted any more;
+ * and how many milliseconds it is to wait before it connects.
+ */
 Oid
-queue_worker_database(int slot)
+queue_worker_database(int number, long *wait)
 {
+	Slot	   *slot = &queue->slots[number];
 	Oid			database = InvalidOid;
 
-	LWLockAcquire(SLOT_LOCK(&queue->slots[slot]), LW_SHARED);
-	if (queue->slots[slot].state == WORKER_STARTING)
-		database = queue->slots[slot].database;
-	LWLockRelease(SLOT_LOCK(&queue->slots[slot]));
+	LWLockAcquire(SLOT_LOCK(slot), LW_EXCLUSIVE);
+	if (slot->state == WORKER_PAUSED && slot->head == slot->tail && slot->reserved == 0)
+		slot->state = WORKER_NONE;	/* a sender has delivered what was waiting */
+	if (slot->state == WORKER_STARTING || slot->state == WORKER_PAUSED)
+		database = slot->database;
+	*wait = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), slot->retry_at);
+	LWLockRelease(SLOT_LOCK(slot));
 	return database;
 }
 
@@ -260,7 +273,7 @@ queue_worker_attach(void)
 
 	if (!queue_lock_slot(false))
 		return false;
-	if (my_slot->state == WORKER_STARTING)
+	if (my_slot->state == WORKER_STARTING || my_slot->state == WORKER_PAUSED)
 	{
 		my_slot->state = WORKER_RUNNING;
 		my_slot->worker_pid = MyProcPid;
@@ -299,6 +312,42 @@ queue_worker_leave(void)
 	return !work_left;
 }
 
+/* A delivery has failed: how many in a row is that? */
+int
+queue_worker_failed(void)
+{
+	int			failures;
+
+	if (!queue_lock_slot(false))
+		return 1;
+	failures = ++my_slot->failures;
+	queue_unlock_slot();
+	return failures;
+}
+
+void
+queue_worker_recovered(void)
+{
+	if (!queue_lock_slot(false))
+		return;
+	my_slot->failures = 0;
+	queue_unlock_slot();
+}
+
+/*
+ * The worker leaves the database and comes back, so many milliseconds later, for
+ * what is waiting.  Transactions may go on queueing.
+ */
+void
+queue_worker_pause(long pause)
+{
+	if (!queue_lock_slot(false))
+		return;
+	worker_gone(my_slot, WORKER_PAUSED);
+	my_slot->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pause);
+	queue_unlock_slot();
+}
+
 /*
  * The worker dies, and the postmaster starts it again: it is wanted if it leaves
  * work behind, but not for ever if it cannot even connect.
@@ -307,13 +356,19 @@ void
 queue_worker_died(int number)
 {
 	Slot	   *slot = &queue->slots[number];
+	TimestampTz now = GetCurrentTimestamp();
 	bool		wanted;
 
 	LWLockAcquire(SLOT_LOCK(slot), LW_EXCLUSIVE);
 	wanted = slot->head != slot->tail || slot->reserved > 0;
-	if (slot->state == WORKER_STARTING)
+	if (slot->state == WORKER_STARTING || slot->state == WORKER_PAUSED)
+	{
 		wanted = wanted && ++slot->failed_starts < MAX_FAILED_STARTS;
-	if (slot->state == WORKER_STARTING || slot->worker_pid == MyProcPid)
+		slot->retry_at =
+			TimestampTzPlusMilliseconds(now, wanted ? START_PAUSE_MS << slot->failed_starts : NO_START_MS);
+		worker_gone(slot, wanted ? WORKER_STARTING : WORKER_NONE);
+	}
+	else if (slot->worker_pid == MyProcPid)
 		worker_gone(slot, wanted ? WORKER_STARTING : WORKER_NONE);
 	LWLockRelease(SLOT_LOCK(slot));
 }

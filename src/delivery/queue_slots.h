@@ -26,7 +26,8 @@ typedef enum WorkerState
 {
 	WORKER_NONE,
 	WORKER_STARTING,			/* asked for, and not there yet */
-	WORKER_RUNNING
+	WORKER_RUNNING,
+	WORKER_PAUSED				/* could not deliver: it has left the database, and comes back */
 } WorkerState;
 
 typedef struct Slot
@@ -37,7 +38,9 @@ typedef struct Slot
 	Oid			database;		/* InvalidOid if the slot was never used */
 	WorkerState state;
 	TimestampTz asked_at;		/* when the worker was asked for */
+	TimestampTz retry_at;		/* not before then is the database connected to again */
 	int			failed_starts;	/* of workers in a row that had work waiting */
+	int			failures;		/* deliveries in a row that failed */
 	int			worker_pid;
 	Latch	   *worker_latch;
 
@@ -81,8 +84,11 @@ extern void queue_forget_dropped_databases(void);
 /* The worker. */
 extern bool queue_claim_start(int *slot);
 extern void queue_start_failed(void);
-extern Oid	queue_worker_database(int slot);
+extern Oid	queue_worker_database(int slot, long *wait);
 extern bool queue_worker_attach(void);
+extern int	queue_worker_failed(void);
+extern void queue_worker_recovered(void);
+extern void queue_worker_pause(long pause);
 extern bool queue_worker_leave(void);
 extern void queue_worker_died(int slot);
 

@@ -24,6 +24,7 @@
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -39,6 +40,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "core/compat.h"
 #include "delivery/channels.h"
 #include "core/guc.h"
 #include "delivery/notify.h"
@@ -47,9 +49,13 @@
 #include "delivery/queue_slots.h"
 #include "delivery/relay.h"
 
-/* How long the worker waits after deliveries that failed: at first, and at most. */
-#define RETRY_MIN_MS	50
-#define RETRY_MAX_MS	1000
+/*
+ * How long the worker waits after deliveries that failed: at first, with its
+ * connection, and at most.
+ */
+#define RETRY_MIN_MS		50
+#define RETRY_CONNECTED_MS	1000
+#define RETRY_MAX_MS		30000
 
 /*
  * From so many events in so many milliseconds on the worker takes a break of one
@@ -210,8 +216,13 @@ deliver_queue(void)
 void
 relay_deliver_queued(void)
 {
-	if (!queue_is_empty())
-		(void) deliver_queue();
+	int			nest_level;
+
+	if (queue_is_empty())
+		return;
+	nest_level = silence_begin();
+	(void) deliver_queue();
+	silence_end(nest_level);
 }
 
 /* ---------- the worker ---------- */
@@ -234,26 +245,95 @@ worker_end(void)
 	proc_exit(0);
 }
 
+/* What pg_stat_activity says; names of their own on 17 and later. */
+static struct
+{
+	uint32		idle;			/* nothing is waiting */
+	uint32		batch;			/* busy, see BUSY_EVENTS */
+	uint32		retry;			/* a delivery has failed */
+}			wait_events;
+
+static void
+name_wait_events(void)
+{
+	wait_events.idle = WaitEventExtensionNew("ChatrelRelayIdle");
+	wait_events.batch = WaitEventExtensionNew("ChatrelRelayBatch");
+	wait_events.retry = WaitEventExtensionNew("ChatrelRelayRetry");
+}
+
+static void
+worker_check_signals(void)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+}
+
+/*
+ * Waits until it is time to connect: not at once after a worker that could not, or
+ * could not deliver.  Meanwhile the database may be dropped.
+ */
+static Oid
+worker_await_start(int slot)
+{
+	Oid			database;
+	long		wait;
+
+	while (OidIsValid(database = queue_worker_database(slot, &wait)) && wait > 0)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 wait, wait_events.retry);
+		ResetLatch(MyLatch);
+		worker_check_signals();
+	}
+	return database;
+}
+
+/*
+ * What ALTER DATABASE and ALTER ROLE may have set, for sessions, and would keep
+ * the worker from delivering.
+ */
+static void
+worker_settings(void)
+{
+	static const char *const settings[][2] = {
+		/* Nothing is lost that the queue has not lost already, in a crash. */
+		{"synchronous_commit", "off"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_deferrable", "off"},
+		{"lock_timeout", "0"},
+		{"transaction_timeout", "0"},
+		{"application_name", "chatrel relay"}
+	};
+
+	for (int i = 0; i < lengthof(settings); i++)
+		if (GetConfigOption(settings[i][0], true, false) != NULL)	/* not each version has all */
+			SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/* To a database that no sessions may connect to, too: those that have can send. */
 static void
 worker_connect(int slot)
 {
-	Oid			database = queue_worker_database(slot);
+	Oid			database;
 
-	if (!OidIsValid(database))
-		proc_exit(0);
+	name_wait_events();
 	before_shmem_exit(worker_exit, Int32GetDatum(slot));
-
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
-	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	database = worker_await_start(slot);
+	if (!OidIsValid(database))
+		worker_end();
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, BGWORKER_BYPASS_ALLOWCONN);
 
 	if (!queue_worker_attach())
 		worker_end();
-
-	/* Nothing is lost that the queue has not lost already, in a crash. */
-	SetConfigOption("synchronous_commit", "off", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("application_name", "chatrel relay", PGC_USERSET, PGC_S_OVERRIDE);
+	worker_settings();
 }
 
 /* The extension was dropped: nobody can hear these events. */
@@ -269,17 +349,23 @@ discard_queue(void)
 		(void) queue_unpack(records, pending.delivered_size, &pending.delivered_nevents);
 }
 
-/* One transaction for all that is waiting; false if it cannot be delivered now. */
+/*
+ * One transaction for all that is waiting; false if it cannot be delivered now.
+ * The database's sessions may have been given a role that knows nothing of
+ * chatrel: the tables are looked for as superuser.
+ */
 static bool
 worker_deliver(void)
 {
 	ChannelsState channels;
+	OwnerScope	superuser;
 	OwnerScope	scope;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	pgstat_report_activity(STATE_RUNNING, "delivering events");
+	owner_begin_as(&superuser, BOOTSTRAP_SUPERUSERID);
 	channels = lock_channels_tables();
 	if (channels == CHANNELS_READY)
 	{
@@ -290,6 +376,7 @@ worker_deliver(void)
 	}
 	else if (channels == CHANNELS_GONE)
 		discard_queue();
+	owner_end(&superuser);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	pgstat_report_stat(false);
@@ -325,23 +412,12 @@ worker_try_deliver(void)
 	return delivered;
 }
 
-static void
-worker_check_signals(void)
-{
-	CHECK_FOR_INTERRUPTS();
-	if (ConfigReloadPending)
-	{
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-	}
-}
-
 /* True if the timeout has passed without anything to do. */
 static bool
 worker_wait(long timeout)
 {
 	int			rc = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-							   timeout, PG_WAIT_EXTENSION);
+							   timeout, wait_events.idle);
 
 	ResetLatch(MyLatch);
 	worker_check_signals();
@@ -350,14 +426,26 @@ worker_wait(long timeout)
 
 /*
  * After a failure.  Senders go on setting the latch, which is not to make it
- * fail, and complain, with every send.
+ * fail, and complain, with every send.  What fails again and again may fail for
+ * ever: between attempts that are further and further apart the worker is not
+ * connected, so that the database can be dropped.
  */
 static void
-worker_pause(long *pause)
+worker_pause(void)
 {
-	(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, *pause, PG_WAIT_EXTENSION);
+	int			failures = queue_worker_failed();
+	long		pause = RETRY_MIN_MS;
+
+	while (--failures > 0 && pause < RETRY_MAX_MS)
+		pause *= 2;
+	if (pause > RETRY_CONNECTED_MS)
+	{
+		queue_worker_pause(Min(pause, RETRY_MAX_MS));
+		worker_leaves = true;
+		proc_exit(1);			/* the postmaster starts it again */
+	}
+	(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause, wait_events.retry);
 	worker_check_signals();
-	*pause = Min(2 * *pause, RETRY_MAX_MS);
 }
 
 /* Are events coming in faster than they are worth a delivery each? */
@@ -381,27 +469,34 @@ worker_is_busy(void)
 	return busy;
 }
 
+/* Delivers what is waiting, and waits a little where that is of use. */
+static void
+worker_work(void)
+{
+	static bool failing = true; /* so may its predecessor */
+
+	if (!worker_try_deliver())
+	{
+		failing = true;
+		worker_pause();
+		return;
+	}
+	if (failing)
+		queue_worker_recovered();
+	failing = false;
+	if (worker_is_busy())
+		(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1, wait_events.batch);
+}
+
 void
 chatrel_relay_main(Datum main_arg)
 {
-	int			slot = DatumGetInt32(main_arg);
-	long		pause = RETRY_MIN_MS;
-
-	worker_connect(slot);
+	worker_connect(DatumGetInt32(main_arg));
 
 	for (;;)
 	{
 		if (!queue_is_empty())
-		{
-			if (worker_try_deliver())
-			{
-				pause = RETRY_MIN_MS;
-				if (worker_is_busy())
-					(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1, PG_WAIT_EXTENSION);
-			}
-			else
-				worker_pause(&pause);
-		}
+			worker_work();
 		else if ((worker_wait(guc_relay_idle_timeout) || !guc_relay) &&
 				 queue_worker_leave())
 			break;

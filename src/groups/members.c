@@ -58,11 +58,13 @@ static SqlPlan member_remove = {
 	PLAN_ARGS(INT8OID, INT8OID)
 };
 
-/* In the order of the groups, in which everybody locks their channels. */
+/* A DELETE locks in the order in which it comes upon the rows: they are locked before it. */
 static SqlPlan memberships_remove = {
-	.sql = "WITH gone AS ("
-	"DELETE FROM chatrel.groups_members m USING chatrel.users u"
-	" WHERE m.user_id" EQ "$1 AND u.id" EQ "m.user_id"
+	.sql = "WITH mine AS MATERIALIZED ("
+	"SELECT group_id FROM chatrel.groups_members WHERE user_id" EQ "$1"
+	" ORDER BY group_id FOR UPDATE), gone AS ("
+	"DELETE FROM chatrel.groups_members m USING mine, chatrel.users u"
+	" WHERE m.group_id" EQ "mine.group_id AND m.user_id" EQ "$1 AND u.id" EQ "m.user_id"
 	" RETURNING m.group_id, m.id, u.username)"
 	" SELECT group_id, id, username FROM gone ORDER BY group_id",
 	.expected = SPI_OK_SELECT,
@@ -165,20 +167,31 @@ announce_member(EventTarget target, const char *kind, int64 member_id, int64 gro
 
 /*
  * Makes the user a member; false if it is one.  The group hears of it, and so
- * do the user's own sessions, which may want to listen to the group now.
+ * do the user's own sessions, which may want to listen to the group now.  Once
+ * more where the user leaves after the row was found.
  */
 bool
 add_member(int64 group_id, int64 user_id)
 {
 	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id)};
-	PlanResult	added = plan_run(&member_add, PLAN_WRITE, values, NULL);
 
-	if (added.nrows == 0)
-		return false;
-	announce_member(EVENT_GROUP, "member_joined", result_int64(&added, 0, 1), group_id,
-					user_id, result_cstring(&added, 0, 2));
-	announce_relisten(EVENT_USER, user_id, group_id);
-	return true;
+	for (int i = 0; i < MAX_TRIES; i++)
+	{
+		PlanResult	added = plan_run(&member_add, PLAN_WRITE, values, NULL);
+
+		if (added.nrows > 0)
+		{
+			announce_member(EVENT_GROUP, "member_joined", result_int64(&added, 0, 1), group_id,
+							user_id, result_cstring(&added, 0, 2));
+			announce_relisten(EVENT_USER, user_id, group_id);
+			return true;
+		}
+		if (plan_run(&member_exists, PLAN_WRITE, values, NULL).nrows > 0)
+			return false;
+		require_group(group_id);
+		require_user(user_id);
+	}
+	error_change_suppressed("groups_members");
 }
 
 /*
@@ -220,14 +233,26 @@ chatrel_join_group(PG_FUNCTION_ARGS)
 
 	owner_begin(&scope, fcinfo);
 	changed = add_member(group_id, user_id);
-	if (!changed)
-	{
-		require_group(group_id);
-		require_user(user_id);
-	}
 	owner_end(&scope);
 
 	PG_RETURN_BOOL(changed);
+}
+
+/* No row if the user is no member.  Once more where the user joins meanwhile. */
+static PlanResult
+remove_member(int64 group_id, int64 user_id)
+{
+	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id)};
+
+	for (int i = 0; i < MAX_TRIES; i++)
+	{
+		PlanResult	removed = plan_run(&member_remove, PLAN_WRITE, values, NULL);
+
+		if (removed.nrows > 0 ||
+			plan_run(&member_exists, PLAN_WRITE, values, NULL).nrows == 0)
+			return removed;
+	}
+	error_change_suppressed("groups_members");
 }
 
 Datum
@@ -235,12 +260,11 @@ chatrel_leave_group(PG_FUNCTION_ARGS)
 {
 	int64		group_id = require_int64(fcinfo, 0, "group_id");
 	int64		user_id = acting_user(fcinfo);
-	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id)};
 	OwnerScope	scope;
 	PlanResult	removed;
 
 	owner_begin(&scope, fcinfo);
-	removed = plan_run(&member_remove, PLAN_WRITE, values, NULL);
+	removed = remove_member(group_id, user_id);
 	if (removed.nrows == 0)
 	{
 		require_group(group_id);

@@ -15,6 +15,7 @@
 #include "core/plans.h"
 #include "delivery/events.h"
 #include "groups/members.h"
+#include "messages/keys.h"
 #include "messages/message.h"
 
 /*
@@ -58,6 +59,29 @@ announce_message(const Message *message)
 	announce(EVENT_GROUP, message->group_id, true, &event);
 }
 
+/*
+ * Adds the message, or raises the error that says why not.  The first attempt may
+ * have come too early for a member who joins at this moment; the second finds the
+ * membership, which is locked by then.
+ */
+static PlanResult
+add_message(int64 group_id, int64 user_id, Datum *values)
+{
+	PlanResult	sent;
+
+	keys_known_begin(group_id, user_id);
+	sent = plan_run(&message_add, PLAN_WRITE, values, NULL);
+	if (sent.nrows == 0)
+	{
+		lock_membership(user_id, group_id, MEMBER_WRITES);
+		sent = plan_run(&message_add, PLAN_WRITE, values, NULL);
+	}
+	keys_known_end();
+	if (sent.nrows == 0)
+		error_change_suppressed("groups_messages");
+	return sent;
+}
+
 Datum
 chatrel_send_group_message(PG_FUNCTION_ARGS)
 {
@@ -78,8 +102,7 @@ chatrel_send_group_message(PG_FUNCTION_ARGS)
 	owner_begin(&scope, fcinfo);
 
 	prepare_to_draw_ids();
-	while ((sent = plan_run(&message_add, PLAN_WRITE, values, NULL)).nrows == 0)
-		lock_membership(user_id, group_id, MEMBER_WRITES);
+	sent = add_message(group_id, user_id, values);
 	read_message(&row, &sent, 0);
 	announce_message(&row);
 	result = result_as_row(&sent, 0, fcinfo);

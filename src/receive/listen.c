@@ -16,25 +16,10 @@
 #include "delivery/channels.h"
 #include "groups/members.h"
 
-/* Memberships are locked before channels, and channels in the order of groups. */
-static SqlPlan channels_of_groups = {
-	.sql = "SELECT c.group_id, c.channel"
-	" FROM chatrel.groups_members m"
-	" JOIN chatrel.groups_channels c ON c.group_id" EQ "m.group_id"
-	" WHERE m.user_id" EQ "$1"
-	" ORDER BY c.group_id"
-	" FOR KEY SHARE OF m, c",
+static SqlPlan memberships_lock = {
+	.sql = "SELECT group_id FROM chatrel.groups_members WHERE user_id" EQ "$1"
+	" ORDER BY group_id FOR KEY SHARE",
 	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID)
-};
-
-static SqlPlan channels_missing = {
-	.sql = "INSERT INTO chatrel.groups_channels (group_id)"
-	" SELECT m.group_id FROM chatrel.groups_members m"
-	" WHERE m.user_id" EQ "$1 AND NOT EXISTS"
-	" (SELECT FROM chatrel.groups_channels c WHERE c.group_id" EQ "m.group_id)"
-	" ON CONFLICT (group_id) DO NOTHING",
-	.expected = SPI_OK_INSERT,
 	PLAN_ARGS(INT8OID)
 };
 
@@ -82,6 +67,7 @@ listen_put(ReturnSetInfo *rsinfo, int64 group_id, bool own, const pg_uuid_t *cha
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
+/* In the order of locks (src/README): memberships, their groups' channels, the own. */
 Datum
 chatrel_listen(PG_FUNCTION_ARGS)
 {
@@ -96,15 +82,15 @@ chatrel_listen(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 
 	owner_begin(&scope, fcinfo);
+	groups = plan_run(&memberships_lock, PLAN_WRITE, values, NULL);
 	require_user(user_id);
-
-	/* In the order of delete_user(): memberships, their groups' channels, the own. */
-	plan_run(&channels_missing, PLAN_WRITE, values, NULL);
-	groups = plan_run(&channels_of_groups, PLAN_WRITE, values, NULL);
 	for (uint64 i = 0; i < groups.nrows; i++)
 	{
-		channel = result_uuid(&groups, i, 2);
-		listen_put(rsinfo, result_int64(&groups, i, 1), false, &channel);
+		int64		group_id = result_int64(&groups, i, 1);
+
+		CHECK_FOR_INTERRUPTS();
+		if (group_channel(group_id, &channel))
+			listen_put(rsinfo, group_id, false, &channel);
 	}
 	if (!user_channel(user_id, &channel))
 		error_user_not_found(user_id);

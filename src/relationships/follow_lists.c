@@ -12,9 +12,9 @@
 #include "utils/builtins.h"
 
 #include "core/check.h"
-#include "relationships/follow_counters.h"
 #include "core/identity.h"
 #include "core/plans.h"
+#include "relationships/follow_counters.h"
 #include "relationships/relationships.h"
 
 static SqlPlan follows = {
@@ -40,28 +40,37 @@ static SqlPlan follows = {
 	" JOIN chatrel.users u ON u.id" EQ "r." other \
 	" ORDER BY r.id DESC"
 
-#define OF_TYPE(type) " AND follow_type" EQ FOLLOW_TYPE("'" type "'")
+#define PAGE_PLAN(side, other, filter) { \
+	.sql = PAGE(side, other, filter), \
+	.expected = SPI_OK_SELECT, \
+	PLAN_ARGS(INT8OID, INT8OID, INT8OID, TEXTOID), \
+	.by_index = true \
+}
 
-/* The same page of any type, or of one: each filter finds its index. */
+/*
+ * The page of any type ($4 is null) or of the one that most have, and that of
+ * another type, which may be a needle in a haystack.  Of a celebrity's 1,000,000
+ * followers a page of 50 that bear the type took, by the index on (side, id)
+ * alone and by the one on (side, follow_type, id):
+ *
+ *	  50 % bear it			0.03 ms		0.05 ms
+ *	  10 %					0.09 ms		0.04 to 0.14 ms
+ *	  0.1 %					20 ms		0.02 to 0.09 ms
+ *	  the 30 oldest			480 ms		0.01 ms
+ *
+ * and the same for whom somebody follows.  With such indexes for all types an
+ * INSERT took 1.2 times as long; leaving the default type out, no longer.
+ */
 typedef struct PagePlans
 {
 	SqlPlan		any;
-	SqlPlan		name_only;
-	SqlPlan		posts;
+	SqlPlan		other_type;
 } PagePlans;
 
-#define PAGE_PLAN(side, other, filter) \
-	{ \
-		.sql = PAGE(side, other, filter), \
-		.expected = SPI_OK_SELECT, \
-		PLAN_ARGS(INT8OID, INT8OID, INT8OID), \
-		.by_index = true \
-	}
-
 #define PAGE_PLANS(side, other) { \
-	.any = PAGE_PLAN(side, other, ""), \
-	.name_only = PAGE_PLAN(side, other, OF_TYPE("name_only")), \
-	.posts = PAGE_PLAN(side, other, OF_TYPE("posts")) \
+	.any = PAGE_PLAN(side, other, " AND ($4 IS NULL OR follow_type" EQ "$4)"), \
+	.other_type = PAGE_PLAN(side, other, " AND follow_type" EQ "$4" \
+							" AND follow_type" NE "'" DEFAULT_FOLLOW_TYPE "'") \
 }
 
 static PagePlans following_pages = PAGE_PLANS("follower_id", "followed_id");
@@ -185,41 +194,42 @@ chatrel_is_following(PG_FUNCTION_ARGS)
 
 /* Returns the rows of a plan; where there are none, the user may not exist. */
 static Datum
-return_list(FunctionCallInfo fcinfo, SqlPlan *plan, Datum *values, int64 user_id)
+return_list(FunctionCallInfo fcinfo, SqlPlan *plan, Datum *values, const char *nulls,
+			int64 user_id)
 {
 	OwnerScope	scope;
 
 	InitMaterializedSRF(fcinfo, 0);
 
 	owner_begin(&scope, fcinfo);
-	if (plan_fill(plan, (ReturnSetInfo *) fcinfo->resultinfo, values, NULL) == 0)
+	if (plan_fill(plan, (ReturnSetInfo *) fcinfo->resultinfo, values, nulls) == 0)
 		require_user(user_id);
 	owner_end(&scope);
 
 	return (Datum) 0;
 }
 
-static SqlPlan *
-page_plan(PagePlans *plans, FunctionCallInfo fcinfo, int argno)
+static bool
+is_default_type(const text *follow_type)
 {
-	if (PG_ARGISNULL(argno))
-		return &plans->any;
-	if (strcmp(follow_type_label(PG_GETARG_DATUM(argno)), "name_only") == 0)
-		return &plans->name_only;
-	return &plans->posts;
+	return VARSIZE_ANY_EXHDR(follow_type) == strlen(DEFAULT_FOLLOW_TYPE) &&
+		memcmp(VARDATA_ANY(follow_type), DEFAULT_FOLLOW_TYPE, strlen(DEFAULT_FOLLOW_TYPE)) == 0;
 }
 
 /* following() and followers(): user_id, follow_type, before, row_limit, as_user */
 static Datum
 return_page(FunctionCallInfo fcinfo, PagePlans *plans)
 {
+	text	   *follow_type = PG_ARGISNULL(1) ? NULL : require_follow_type(fcinfo, 1);
 	int64		before = PG_ARGISNULL(2) ? PG_INT64_MAX : PG_GETARG_INT64(2);
 	int			row_limit = require_limit(fcinfo, 3, "row_limit");
 	int64		user_id = user_or_oneself(fcinfo, 0);
 	Datum		values[] = {Int64GetDatum(user_id), Int64GetDatum(before),
-	Int64GetDatum(row_limit)};
+	Int64GetDatum(row_limit), PointerGetDatum(follow_type)};
+	bool		any = follow_type == NULL || is_default_type(follow_type);
 
-	return return_list(fcinfo, page_plan(plans, fcinfo, 1), values, user_id);
+	return return_list(fcinfo, any ? &plans->any : &plans->other_type, values,
+					   follow_type == NULL ? "   n" : NULL, user_id);
 }
 
 Datum
@@ -240,7 +250,7 @@ chatrel_friends(PG_FUNCTION_ARGS)
 	int64		user_id = user_or_oneself(fcinfo, 0);
 	Datum		values[] = {Int64GetDatum(user_id)};
 
-	return return_list(fcinfo, &friends_of_user, values, user_id);
+	return return_list(fcinfo, &friends_of_user, values, NULL, user_id);
 }
 
 /* From the side of who has fewer followers. */
@@ -258,7 +268,7 @@ chatrel_mutual_followers(PG_FUNCTION_ARGS)
 	owner_end(&scope);
 
 	return return_list(fcinfo, from_mine ? &mutual_from_mine : &mutual_from_other,
-					   values, user_id);
+					   values, NULL, user_id);
 }
 
 Datum
@@ -268,7 +278,7 @@ chatrel_suggest_follows(PG_FUNCTION_ARGS)
 	int64		user_id = acting_user(fcinfo);
 	Datum		values[] = {Int64GetDatum(user_id), Int64GetDatum(row_limit)};
 
-	return return_list(fcinfo, &suggestions, values, user_id);
+	return return_list(fcinfo, &suggestions, values, NULL, user_id);
 }
 
 Datum
@@ -278,5 +288,5 @@ chatrel_relationship_to(PG_FUNCTION_ARGS)
 	int64		user_id = acting_user(fcinfo);
 	Datum		values[] = {Int64GetDatum(user_id), PointerGetDatum(ids)};
 
-	return return_list(fcinfo, &relationships_to, values, user_id);
+	return return_list(fcinfo, &relationships_to, values, NULL, user_id);
 }

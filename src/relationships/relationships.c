@@ -18,10 +18,10 @@
 #include "utils/builtins.h"
 
 #include "core/check.h"
-#include "delivery/events.h"
-#include "relationships/follow_counters.h"
 #include "core/identity.h"
 #include "core/plans.h"
+#include "delivery/events.h"
+#include "relationships/follow_counters.h"
 #include "relationships/relationships.h"
 
 static SqlPlan users_lock = {
@@ -34,7 +34,7 @@ static SqlPlan users_lock = {
 
 static SqlPlan follow_add = {
 	.sql = "INSERT INTO chatrel.relationships (follower_id, followed_id, follow_type)"
-	" VALUES ($1, $2, " FOLLOW_TYPE("$3") ")"
+	" VALUES ($1, $2, $3)"
 	" ON CONFLICT (follower_id, followed_id) DO NOTHING RETURNING id",
 	.expected = SPI_OK_INSERT_RETURNING,
 	PLAN_ARGS(INT8OID, INT8OID, TEXTOID)
@@ -42,17 +42,20 @@ static SqlPlan follow_add = {
 
 static SqlPlan follow_change = {
 	.sql = "UPDATE chatrel.relationships"
-	" SET follow_type = " FOLLOW_TYPE("$3") ", updated_at = pg_catalog.now()"
+	" SET follow_type = $3, updated_at = pg_catalog.now()"
 	" WHERE follower_id" EQ "$1 AND followed_id" EQ "$2"
-	" AND follow_type" NE FOLLOW_TYPE("$3"),
+	" AND follow_type" NE "$3",
 	.expected = SPI_OK_UPDATE,
 	PLAN_ARGS(INT8OID, INT8OID, TEXTOID)
 };
 
+/* $3 may be null for any type. */
 static SqlPlan follow_exists = {
-	.sql = "SELECT FROM chatrel.relationships WHERE follower_id" EQ "$1 AND followed_id" EQ "$2",
+	.sql = "SELECT FROM chatrel.relationships"
+	" WHERE follower_id" EQ "$1 AND followed_id" EQ "$2"
+	" AND ($3 IS NULL OR follow_type" EQ "$3)",
 	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID, INT8OID)
+	PLAN_ARGS(INT8OID, INT8OID, TEXTOID)
 };
 
 static SqlPlan follow_remove = {
@@ -61,16 +64,28 @@ static SqlPlan follow_remove = {
 	PLAN_ARGS(INT8OID, INT8OID)
 };
 
-/* Two users that follow each other may be deleted at the same time: hence the order. */
+/*
+ * Two users that follow each other may be deleted at the same time: hence the
+ * order.  Returns how many are left all the same.
+ */
 static SqlPlan relationships_remove = {
-	.sql = "WITH mine AS MATERIALIZED ("
-	"SELECT follower_id, followed_id FROM chatrel.relationships"
-	" WHERE follower_id" EQ "$1 OR followed_id" EQ "$1"
-	" ORDER BY id FOR UPDATE)"
-	" DELETE FROM chatrel.relationships r USING mine"
-	" WHERE r.follower_id" EQ "mine.follower_id AND r.followed_id" EQ "mine.followed_id",
-	.expected = SPI_OK_DELETE,
-	PLAN_ARGS(INT8OID)
+	.sql = "WITH of_user AS MATERIALIZED ("
+	"SELECT id, follower_id, followed_id FROM chatrel.relationships WHERE follower_id" EQ "$1"
+	" UNION ALL"
+	" SELECT id, follower_id, followed_id FROM chatrel.relationships WHERE followed_id" EQ "$1),"
+	" locked AS MATERIALIZED ("
+	"SELECT r.follower_id, r.followed_id FROM of_user JOIN chatrel.relationships r"
+	" ON r.follower_id" EQ "of_user.follower_id AND r.followed_id" EQ "of_user.followed_id"
+	" ORDER BY of_user.id FOR UPDATE OF r),"
+	" removed AS ("
+	"DELETE FROM chatrel.relationships r USING locked"
+	" WHERE r.follower_id" EQ "locked.follower_id AND r.followed_id" EQ "locked.followed_id"
+	" RETURNING 1)"
+	" SELECT (SELECT pg_catalog.count(*) FROM locked)"
+	" OPERATOR(pg_catalog.-) (SELECT pg_catalog.count(*) FROM removed)",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID),
+	.by_index = true
 };
 
 /* $1 is the follower, $2 the others, of whom nobody may be missing. */
@@ -94,7 +109,7 @@ static SqlPlan many_missing = {
 
 static SqlPlan many_add = {
 	.sql = "INSERT INTO chatrel.relationships AS r (follower_id, followed_id, follow_type)"
-	" SELECT $1, wanted.id, " FOLLOW_TYPE("$3")
+	" SELECT $1, wanted.id, $3"
 	" FROM (SELECT DISTINCT list.id FROM pg_catalog.unnest($2) AS list (id)"
 	" ORDER BY list.id) wanted"
 	" ON CONFLICT (follower_id, followed_id) DO NOTHING"
@@ -106,11 +121,22 @@ static SqlPlan many_add = {
 
 static SqlPlan many_change = {
 	.sql = "UPDATE chatrel.relationships"
-	" SET follow_type = " FOLLOW_TYPE("$3") ", updated_at = pg_catalog.now()"
+	" SET follow_type = $3, updated_at = pg_catalog.now()"
 	" WHERE follower_id" EQ "$1 AND followed_id" EQ "ANY ($2)"
-	" AND follow_type" NE FOLLOW_TYPE("$3"),
+	" AND follow_type" NE "$3",
 	.expected = SPI_OK_UPDATE,
 	PLAN_ARGS(INT8OID, INT8ARRAYOID, TEXTOID)
+};
+
+/* Who is not followed in the end. */
+static SqlPlan many_left_out = {
+	.sql = "SELECT FROM pg_catalog.unnest($2) AS list (id)"
+	" WHERE NOT EXISTS (SELECT FROM chatrel.relationships r"
+	" WHERE r.follower_id" EQ "$1 AND r.followed_id" EQ "list.id AND r.follow_type" EQ "$3)"
+	" LIMIT 1",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8ARRAYOID, TEXTOID),
+	.by_index = true
 };
 
 PG_FUNCTION_INFO_V1(chatrel_follow);
@@ -119,17 +145,26 @@ PG_FUNCTION_INFO_V1(chatrel_follow_many);
 
 /* ---------- following ---------- */
 
-char *
-follow_type_label(Datum follow_type)
-{
-	return DatumGetCString(DirectFunctionCall1(enum_out, follow_type));
-}
-
-static char *
+/* As the table's CHECK has it; a name of PostgreSQL's own may be as long. */
+text *
 require_follow_type(FunctionCallInfo fcinfo, int argno)
 {
+	text	   *follow_type;
+	int			bytes;
+
 	check_not_null(fcinfo, argno, "follow_type");
-	return follow_type_label(PG_GETARG_DATUM(argno));
+	follow_type = PG_GETARG_TEXT_PP(argno);
+	bytes = VARSIZE_ANY_EXHDR(follow_type);
+	if (bytes == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must not be empty", "follow_type")));
+	if (bytes > MAX_FOLLOW_TYPE)
+		ereport(ERROR,
+				(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
+				 errmsg("%s is too long", "follow_type"),
+				 errdetail("It has %d bytes; the limit is %d.", bytes, MAX_FOLLOW_TYPE)));
+	return follow_type;
 }
 
 static void
@@ -143,7 +178,7 @@ error_self_follow(int64 user_id)
 /* The followed user hears of it, on the user's own channel, and the gateways. */
 static void
 announce_followed(int64 id, int64 follower_id, int64 followed_id, const char *username,
-				  const char *follow_type)
+				  text *follow_type)
 {
 	JsonWriter	event;
 
@@ -152,7 +187,7 @@ announce_followed(int64 id, int64 follower_id, int64 followed_id, const char *us
 	json_id(&event, "follower_id", follower_id);
 	json_id(&event, "followed_id", followed_id);
 	json_string(&event, "username", username);
-	json_string(&event, "follow_type", follow_type);
+	json_string(&event, "follow_type", text_to_cstring(follow_type));
 	announce(EVENT_USER, followed_id, true, &event);
 }
 
@@ -175,32 +210,57 @@ lock_users(int64 follower_id, int64 followed_id)
 	return result_cstring(&users, follower_id < followed_id ? 0 : 1, 2);
 }
 
-/* Follows, or changes how; false if there is nothing to change. */
+/*
+ * Follows, or changes how; false if there is nothing to change.  Once more where
+ * somebody unfollows, or changes how, after the row was found.
+ */
 static bool
-follow(int64 follower_id, int64 followed_id, const char *follow_type)
+follow(int64 follower_id, int64 followed_id, text *follow_type)
 {
 	char	   *username = lock_users(follower_id, followed_id);
 	Datum		values[] = {Int64GetDatum(follower_id), Int64GetDatum(followed_id),
-	CStringGetTextDatum(follow_type)};
-	PlanResult	added;
+	PointerGetDatum(follow_type)};
 
-	/* Once more where somebody unfollows after the row was found to exist. */
-	while ((added = plan_run(&follow_add, PLAN_WRITE, values, NULL)).nrows == 0)
+	for (int i = 0; i < MAX_TRIES; i++)
 	{
+		PlanResult	added = plan_run(&follow_add, PLAN_WRITE, values, NULL);
+
+		if (added.nrows > 0)
+		{
+			announce_followed(result_int64(&added, 0, 1), follower_id, followed_id,
+							  username, follow_type);
+			return true;
+		}
 		if (plan_run(&follow_change, PLAN_WRITE, values, NULL).nrows > 0)
 			return true;
 		if (plan_run(&follow_exists, PLAN_WRITE, values, NULL).nrows > 0)
 			return false;
 	}
-	announce_followed(result_int64(&added, 0, 1), follower_id, followed_id, username, follow_type);
-	return true;
+	error_change_suppressed("relationships");
+}
+
+/* False if there is nothing to take away.  Once more where somebody follows meanwhile. */
+static bool
+unfollow(int64 follower_id, int64 followed_id)
+{
+	Datum		values[] = {Int64GetDatum(follower_id), Int64GetDatum(followed_id), (Datum) 0};
+
+	lock_users(follower_id, followed_id);
+	for (int i = 0; i < MAX_TRIES; i++)
+	{
+		if (plan_run(&follow_remove, PLAN_WRITE, values, NULL).nrows > 0)
+			return true;
+		if (plan_run(&follow_exists, PLAN_WRITE, values, "  n").nrows == 0)
+			return false;
+	}
+	error_change_suppressed("relationships");
 }
 
 Datum
 chatrel_follow(PG_FUNCTION_ARGS)
 {
 	int64		followed_id = require_int64(fcinfo, 0, "user_id");
-	char	   *follow_type = require_follow_type(fcinfo, 1);
+	text	   *follow_type = require_follow_type(fcinfo, 1);
 	int64		follower_id = acting_user(fcinfo);
 	OwnerScope	scope;
 	bool		changed;
@@ -220,7 +280,6 @@ chatrel_unfollow(PG_FUNCTION_ARGS)
 {
 	int64		followed_id = require_int64(fcinfo, 0, "user_id");
 	int64		follower_id = acting_user(fcinfo);
-	Datum		values[] = {Int64GetDatum(follower_id), Int64GetDatum(followed_id)};
 	OwnerScope	scope;
 	bool		changed = false;
 
@@ -228,10 +287,7 @@ chatrel_unfollow(PG_FUNCTION_ARGS)
 	if (follower_id == followed_id)
 		require_user(follower_id);
 	else
-	{
-		lock_users(follower_id, followed_id);
-		changed = plan_run(&follow_remove, PLAN_WRITE, values, NULL).nrows > 0;
-	}
+		changed = unfollow(follower_id, followed_id);
 	owner_end(&scope);
 
 	PG_RETURN_BOOL(changed);
@@ -243,7 +299,10 @@ remove_all_relationships(int64 user_id)
 {
 	Datum		values[] = {Int64GetDatum(user_id)};
 
-	plan_run(&relationships_remove, PLAN_CASCADE, values, NULL);
+	PlanResult	left = plan_run(&relationships_remove, PLAN_CASCADE, values, NULL);
+
+	if (result_int64(&left, 0, 1) > 0)
+		error_change_suppressed("relationships");
 	follow_counters_forget(user_id);
 }
 
@@ -273,27 +332,51 @@ lock_many(Datum *values)
 		error_user_not_found(result_int64(&missing, 0, 1));
 }
 
+/*
+ * Follows those who are not followed, changes how the others are, and returns
+ * how many are new.
+ */
+static uint64
+follow_many(int64 follower_id, ArrayType *ids, text *follow_type)
+{
+	Datum		values[] = {Int64GetDatum(follower_id), PointerGetDatum(ids),
+	PointerGetDatum(follow_type)};
+	uint64		wanted = ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids));
+	uint64		total = 0;
+
+	lock_many(values);
+	for (int i = 0; i < MAX_TRIES; i++)
+	{
+		PlanResult	added = plan_run(&many_add, PLAN_WRITE, values, NULL);
+
+		for (uint64 row = 0; row < added.nrows; row++)
+			announce_followed(result_int64(&added, row, 1), follower_id,
+							  result_int64(&added, row, 2), result_cstring(&added, row, 3),
+							  follow_type);
+		total += added.nrows;
+		if (total == wanted)
+			return total;
+		plan_run(&many_change, PLAN_WRITE, values, NULL);
+		if (plan_run(&many_left_out, PLAN_WRITE, values, NULL).nrows == 0)
+			return total;
+	}
+	error_change_suppressed("relationships");
+}
+
 Datum
 chatrel_follow_many(PG_FUNCTION_ARGS)
 {
 	ArrayType  *ids = require_ids(fcinfo, 0, "user_ids");
-	char	   *follow_type = require_follow_type(fcinfo, 1);
+	text	   *follow_type = require_follow_type(fcinfo, 1);
 	int64		follower_id = acting_user(fcinfo);
-	Datum		values[] = {Int64GetDatum(follower_id), PointerGetDatum(ids),
-	CStringGetTextDatum(follow_type)};
 	OwnerScope	scope;
-	PlanResult	added;
+	uint64		total;
 
 	check_many(follower_id, ids);
 
 	owner_begin(&scope, fcinfo);
-	lock_many(values);
-	added = plan_run(&many_add, PLAN_WRITE, values, NULL);
-	for (uint64 i = 0; i < added.nrows; i++)
-		announce_followed(result_int64(&added, i, 1), follower_id, result_int64(&added, i, 2),
-						  result_cstring(&added, i, 3), follow_type);
-	plan_run(&many_change, PLAN_WRITE, values, NULL);
+	total = follow_many(follower_id, ids, follow_type);
 	owner_end(&scope);
 
-	PG_RETURN_INT64(added.nrows);
+	PG_RETURN_INT64(total);
 }

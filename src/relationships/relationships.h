@@ -7,9 +7,11 @@
 
 #include "fmgr.h"
 
-/* A follow_type goes into a plan as a text: its type is the extension's own. */
-#define FOLLOW_TYPE(text) text "::chatrel.follow_type"
-extern char *follow_type_label(Datum follow_type);
+/* How many bytes a follow_type may have, and what it is by default */
+#define MAX_FOLLOW_TYPE		63
+#define DEFAULT_FOLLOW_TYPE	"posts"
+
+extern text *require_follow_type(FunctionCallInfo fcinfo, int argno);
 
 /* Between owner_begin() and owner_end(), with the user locked. */
 extern void remove_all_relationships(int64 user_id);

@@ -3,205 +3,92 @@
  *	  Users that are mirrored from the application's own table.
  *
  * link_users() copies the rows that are there and puts triggers on the table
- * that keep chatrel.users in step (link_mirror.c).  The link is those triggers:
- * dropping them ends it.
+ * (link_triggers.c) that keep chatrel.users in step (link_mirror.c).
+ *
+ * The order of locks is that of who writes to a linked table: first the table,
+ * then chatrel.users.  create_user() and delete_user() lock chatrel.users before
+ * they look whether a table is linked; so does link_users(), with a lock that
+ * excludes theirs and another one's.
  */
 #include "postgres.h"
 
 #include "access/relation.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_type.h"
+#include "catalog/pg_inherits.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 
 #include "core/check.h"
 #include "core/compat.h"
-#include "users/link.h"
-#include "users/link_table.h"
-
-static SqlPlan linked_table = {
-	.sql = "SELECT t.tgrelid::pg_catalog.regclass::pg_catalog.text"
-	" FROM pg_catalog.pg_depend d"
-	" JOIN pg_catalog.pg_trigger t ON t.oid" EQ "d.objid"
-	" WHERE d.classid" EQ "'pg_catalog.pg_trigger'::pg_catalog.regclass"
-	" AND d.refclassid" EQ "'pg_catalog.pg_proc'::pg_catalog.regclass"
-	" AND d.refobjid" EQ "pg_catalog.to_regprocedure('chatrel.mirror_user()')"
-	" AND t.tgparentid" EQ "0",
-	.expected = SPI_OK_SELECT
-};
-
-/* As the trigger mirrors one, for many; and for whom nothing happened. */
-static SqlPlan users_mirror = {
-	.sql = "INSERT INTO chatrel.users AS u (id, username)"
-	" SELECT * FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) r (id, username)"
-	" ON CONFLICT (id) DO UPDATE SET username = EXCLUDED.username, deleted_at = NULL,"
-	" role_name = CASE WHEN u.deleted_at IS NULL THEN u.role_name END"
-	" WHERE u.deleted_at IS NOT NULL OR u.username" EQ "EXCLUDED.username",
-	.expected = SPI_OK_INSERT,
-	PLAN_ARGS(INT8ARRAYOID, TEXTARRAYOID)
-};
-
-static SqlPlan user_conflict = {
-	.sql = "SELECT u.id"
-	" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) r (id, username)"
-	" JOIN chatrel.users u ON u.id" EQ "r.id AND NOT u.username" EQ "r.username"
-	" ORDER BY u.id LIMIT 1",
-	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8ARRAYOID, TEXTARRAYOID)
-};
-
-static SqlPlan users_alive_count = {
-	.sql = "SELECT pg_catalog.count(*) FROM chatrel.users WHERE deleted_at IS NULL",
-	.expected = SPI_OK_SELECT
-};
-
-/* How many rows link_users() copies at a time. */
-#define COPY_ROWS	1000
+#include "users/guard.h"
+#include "users/link_compare.h"
+#include "users/link_condition.h"
+#include "users/link_triggers.h"
 
 PG_FUNCTION_INFO_V1(chatrel_link_users);
+PG_FUNCTION_INFO_V1(chatrel_unlink_users);
 
-/* For functions that chatrel's own users are for. */
-void
-check_not_linked(void)
+/* ---------- the table ---------- */
+
+static void
+error_wrong_table(Relation rel, const char *detail)
 {
-	PlanResult	linked = plan_run(&linked_table, PLAN_WRITE, NULL, NULL);
+	ereport(ERROR,
+			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+			 errmsg("cannot mirror the users of \"%s\"", RelationGetRelationName(rel)),
+			 errdetail_internal("%s", detail)));
+}
 
-	if (linked.nrows > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the users are mirrored from table %s", result_cstring(&linked, 0, 1)),
-				 errhint("Change that table, and chatrel.users follows.")));
+/* Of the table and its partitions. */
+static bool
+is_permanent(Oid table)
+{
+	List	   *tables = find_all_inheritors(table, NoLock, NULL);
+	ListCell   *lc;
+
+	foreach(lc, tables)
+		if (get_rel_persistence(lfirst_oid(lc)) != RELPERSISTENCE_PERMANENT)
+			return false;
+	return true;
 }
 
 static void
 check_table(Relation rel)
 {
-	const char *table = RelationGetRelationName(rel);
+	Oid			table = RelationGetRelid(rel);
 	char		relkind = rel->rd_rel->relkind;
 
 	if ((relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE) ||
 		rel->rd_rel->relispartition ||
-		rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP ||
 		RelationGetNamespace(rel) == get_namespace_oid("chatrel", false))
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("cannot mirror the users of \"%s\"", table),
-				 errdetail("It must be an ordinary or partitioned table of the application's, and not a temporary one.")));
-}
-
-/* The rows of one fetch, as arrays for a plan. */
-static void
-row_arrays(Relation rel, SPITupleTable *rows, uint64 nrows, const LinkColumns *columns,
-		   Datum *arrays)
-{
-	Datum	   *ids = palloc_array(Datum, nrows);
-	Datum	   *names = palloc_array(Datum, nrows);
-
-	for (uint64 i = 0; i < nrows; i++)
-	{
-		char	   *id = SPI_getvalue(rows->vals[i], rows->tupdesc, 1);
-		char	   *username = SPI_getvalue(rows->vals[i], rows->tupdesc, 2);
-
-		ids[i] = Int64GetDatum(link_user_id(id, rel, columns->id));
-		names[i] = CStringGetTextDatum(link_username(username, rel, columns->username));
-	}
-	arrays[0] = PointerGetDatum(construct_array(ids, nrows, INT8OID, 8,
-												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	arrays[1] = PointerGetDatum(construct_array(names, nrows, TEXTOID, -1, false, TYPALIGN_INT));
+		error_wrong_table(rel, _("It must be an ordinary or partitioned table of the application's."));
+	if (!is_permanent(table))
+		error_wrong_table(rel, _("It must be permanent, and so must its partitions: users do not go with a session or a crash."));
+	if (relkind == RELKIND_RELATION && find_inheritance_children(table, NoLock) != NIL)
+		error_wrong_table(rel, _("Other tables inherit from it, whose rows no trigger of it would see."));
 }
 
 static void
-mirror_rows(FunctionCallInfo fcinfo, Datum *arrays, uint64 nrows)
+check_table_owner(Oid table)
 {
-	OwnerScope	scope;
-
-	owner_begin(&scope, fcinfo);
-	if (plan_run(&users_mirror, PLAN_WRITE, arrays, NULL).nrows < nrows)
-	{
-		PlanResult	conflict = plan_run(&user_conflict, PLAN_WRITE, arrays, NULL);
-
-		error_other_name(result_int64(&conflict, 0, 1));
-	}
-	owner_end(&scope);
-}
-
-/* Copies the rows that are there, and returns how many. */
-static uint64
-copy_users(FunctionCallInfo fcinfo, Relation rel, const char *query,
-		   const LinkColumns *columns)
-{
-	ReaderScope scope;
-	Portal		portal;
-	uint64		total = 0;
-
-	link_reader_begin(&scope, rel);
-	portal = SPI_cursor_open_with_args(NULL, query, 0, NULL, NULL, NULL, true, 0);
-	for (;;)
-	{
-		Datum		arrays[2];
-
-		SPI_cursor_fetch(portal, true, COPY_ROWS);
-		if (SPI_processed == 0)
-			break;
-		total += SPI_processed;
-		row_arrays(rel, SPI_tuptable, SPI_processed, columns, arrays);
-		mirror_rows(fcinfo, arrays, SPI_processed);
-		SPI_freetuptable(SPI_tuptable);
-	}
-	SPI_cursor_close(portal);
-	link_reader_end(&scope);
-	return total;
-}
-
-/* Users that chatrel had before must be the ones of the table. */
-static void
-check_strangers(Relation rel, uint64 nusers)
-{
-	PlanResult	count = plan_run(&users_alive_count, PLAN_WRITE, NULL, NULL);
-	uint64		nalive = result_int64(&count, 0, 1);
-
-	if (nalive > nusers)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("chatrel has %llu users that table \"%s\" does not have",
-						(unsigned long long) (nalive - nusers), RelationGetRelationName(rel)),
-				 errhint("Delete chatrel's own users, or give the table the same ids and names.")));
-}
-
-/* Runs a command made for the linked table. */
-static void
-link_execute(const char *sql)
-{
-	int			result = SPI_execute(sql, false, 0);
-
-	if (result != SPI_OK_UTILITY)
-		elog(ERROR, "unexpected SPI result %s for %s", SPI_result_code_string(result), sql);
-}
-
-static void
-link_triggers(const char *table, const char *id_column, const char *username_column)
-{
-	char	   *call = psprintf("EXECUTE FUNCTION chatrel.mirror_user(%s, %s)",
-								quote_literal_cstr(id_column),
-								quote_literal_cstr(username_column));
-
-	link_execute(psprintf("CREATE TRIGGER chatrel_mirror_user AFTER INSERT OR UPDATE OR DELETE"
-						  " ON %s FOR EACH ROW %s", table, call));
-	link_execute(psprintf("CREATE TRIGGER chatrel_mirror_truncate AFTER TRUNCATE"
-						  " ON %s FOR EACH STATEMENT %s", table, call));
+	if (!object_ownercheck(RelationRelationId, table, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(table));
 }
 
 /*
- * Locks as CREATE TRIGGER does: nothing may change between the copy and the
- * triggers.  An oid may be passed for a regclass, or the table just be dropped.
+ * Locks as CREATE TRIGGER or DROP TRIGGER does: nothing may change between the
+ * copy and the triggers.  An oid may be passed for a regclass, or the table just
+ * be dropped.
  */
 static Relation
-open_table(Oid table)
+open_table(Oid table, LOCKMODE lockmode)
 {
-	Relation	rel = try_relation_open(table, ShareRowExclusiveLock);
+	Relation	rel = try_relation_open(table, lockmode);
 
 	if (rel == NULL)
 		ereport(ERROR,
@@ -210,43 +97,141 @@ open_table(Oid table)
 	return rel;
 }
 
+/* ---------- linking ---------- */
+
+/* What link_users() makes of differences; strangers is the number of surplus users. */
+static void
+link_rows(const PlanResult *drift, const LinkedRows *rows, void *strangers)
+{
+	bool		missing = false;
+
+	check_new_names(drift);
+	for (uint64 i = 0; i < drift->nrows; i++)
+	{
+		if (drift_is(drift, i, "renamed"))
+			error_other_name(result_int64(drift, i, DRIFT_USER_ID));
+		else if (drift_is(drift, i, "surplus"))
+			++*(uint64 *) strangers;
+		else
+			missing = true;
+	}
+	if (missing)
+		add_missing(rows);
+}
+
+/* Locks, and takes a snapshot of what was committed before and what this transaction did. */
+static void
+begin_copy(FunctionCallInfo fcinfo)
+{
+	OwnerScope	scope;
+
+	owner_begin(&scope, fcinfo);
+	lock_users_alone();
+	check_not_linked();
+	defer_names();
+	owner_end(&scope);
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+}
+
+static void
+end_copy(FunctionCallInfo fcinfo, const LinkComparison *comparison, Node *condition)
+{
+	OwnerScope	scope;
+
+	PopActiveSnapshot();
+	owner_begin(&scope, fcinfo);
+	check_names();
+	create_link_triggers(comparison->rel, &comparison->columns, condition);
+	owner_end(&scope);
+}
+
+/* Copies the rows that are there, and returns how many are users. */
+static uint64
+copy_users(FunctionCallInfo fcinfo, LinkComparison *comparison)
+{
+	uint64		strangers = 0;
+	uint64		nusers;
+
+	comparison->strict = true;
+	comparison->handler = link_rows;
+	comparison->arg = &strangers;
+	nusers = link_compare(fcinfo, comparison);
+	if (strangers > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("chatrel has %llu users that table \"%s\" does not have",
+						(unsigned long long) strangers, RelationGetRelationName(comparison->rel)),
+				 errhint("Delete chatrel's own users, or give the table the same ids and names.")));
+	return nusers;
+}
+
+/* Null for none. */
+static Node *
+read_condition(FunctionCallInfo fcinfo, int argno, Relation rel)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ReaderScope scope;
+	Node	   *condition;
+
+	if (PG_ARGISNULL(argno))
+		return NULL;
+	link_reader_begin(&scope, rel);
+	MemoryContextSwitchTo(context);
+	condition = parse_condition(rel, text_to_cstring(PG_GETARG_TEXT_PP(argno)));
+	link_reader_end(&scope);
+	return condition;
+}
+
 Datum
 chatrel_link_users(PG_FUNCTION_ARGS)
 {
+	LinkComparison comparison = {0};
+	Node	   *condition;
 	Relation	rel;
-	LinkColumns columns;
-	OwnerScope	scope;
-	char	   *id_column;
-	char	   *username_column;
-	char	   *table;
 	uint64		nusers;
 
 	check_not_null(fcinfo, 0, "users_table");
 	check_not_null(fcinfo, 1, "id_column");
 	check_not_null(fcinfo, 2, "username_column");
-	id_column = NameStr(*PG_GETARG_NAME(1));
-	username_column = NameStr(*PG_GETARG_NAME(2));
 
 	/* Else, on a standby, the lock would be what fails, and with another error. */
 	PreventCommandIfReadOnly("chatrel.link_users()");
-	if (!object_ownercheck(RelationRelationId, PG_GETARG_OID(0), GetUserId()))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(PG_GETARG_OID(0)));
+	check_table_owner(PG_GETARG_OID(0));
 
-	rel = open_table(PG_GETARG_OID(0));
+	rel = open_table(PG_GETARG_OID(0), ShareRowExclusiveLock);
 	check_table(rel);
-	link_columns(&columns, rel, id_column, username_column);
-	table = link_table_name(rel);
+	comparison.rel = rel;
+	find_columns(&comparison.columns, rel, NameStr(*PG_GETARG_NAME(1)), NameStr(*PG_GETARG_NAME(2)));
+	condition = read_condition(fcinfo, 3, rel);
+	if (condition != NULL)
+		comparison.condition = condition_text(rel, condition);
+	begin_copy(fcinfo);
+	nusers = copy_users(fcinfo, &comparison);
+	end_copy(fcinfo, &comparison, condition);
+	relation_close(rel, NoLock);
 
+	PG_RETURN_INT64(nusers);
+}
+
+/* ---------- unlinking ---------- */
+
+Datum
+chatrel_unlink_users(PG_FUNCTION_ARGS)
+{
+	OwnerScope	scope;
+	Oid			table;
+
+	PreventCommandIfReadOnly("chatrel.unlink_users()");
 	owner_begin(&scope, fcinfo);
-	check_not_linked();
-	nusers = copy_users(fcinfo, rel,
-						psprintf("SELECT %s, %s FROM %s", quote_identifier(id_column),
-								 quote_identifier(username_column), table),
-						&columns);
-	check_strangers(rel, nusers);
-	link_triggers(table, id_column, username_column);
+	table = require_linked_table();
+	owner_end(&scope);
+	check_table_owner(table);
+
+	relation_close(open_table(table, AccessExclusiveLock), NoLock);
+	owner_begin(&scope, fcinfo);
+	drop_link_triggers(table);
 	owner_end(&scope);
 
-	relation_close(rel, NoLock);
-	PG_RETURN_INT64(nusers);
+	PG_RETURN_OID(table);
 }

@@ -17,28 +17,41 @@
 #include "core/plans.h"
 #include "groups/members.h"
 #include "relationships/relationships.h"
-#include "users/link.h"
+#include "users/guard.h"
+#include "users/link_triggers.h"
 #include "users/users.h"
 
+#define CREATE_USER \
+	"INSERT INTO chatrel.users (username, role_name) VALUES ($1, $2)"
+#define CREATED_USER \
+	" RETURNING id, username, role_name, created_at, deleted_at"
+
+/* An id can be taken by who has an id of its own: restored, imported or once mirrored. */
 static SqlPlan user_create = {
-	.sql = "INSERT INTO chatrel.users (username, role_name) VALUES ($1, $2)"
-	" ON CONFLICT DO NOTHING"
-	" RETURNING id, username, role_name, created_at, deleted_at",
+	.sql = CREATE_USER " ON CONFLICT (id) DO NOTHING" CREATED_USER,
+	.expected = SPI_OK_INSERT_RETURNING,
+	PLAN_ARGS(TEXTOID, NAMEOID)
+};
+
+/* Whatever is in the way is an error of PostgreSQL's. */
+static SqlPlan user_create_or_fail = {
+	.sql = CREATE_USER CREATED_USER,
 	.expected = SPI_OK_INSERT_RETURNING,
 	PLAN_ARGS(TEXTOID, NAMEOID)
 };
 
 static SqlPlan user_taken = {
-	.sql = "SELECT FROM chatrel.users WHERE deleted_at IS NULL"
-	" AND (username" EQ "$1 OR role_name" EQ "$2)",
+	.sql = "SELECT username" EQ "$1 FROM chatrel.users WHERE deleted_at IS NULL"
+	" AND (username" EQ "$1 OR role_name" EQ "$2) ORDER BY 1 DESC LIMIT 1",
 	.expected = SPI_OK_SELECT,
 	PLAN_ARGS(TEXTOID, NAMEOID)
 };
 
-/* After users with ids of their own: restored, imported or once mirrored. */
+/* Only forwards: others may be drawing ids. */
 static SqlPlan users_renumber = {
-	.sql = "SELECT pg_catalog.setval('chatrel.users_id_seq', GREATEST(pg_catalog.max(u.id),"
-	" (SELECT s.last_value FROM chatrel.users_id_seq s))) FROM chatrel.users u",
+	.sql = "SELECT pg_catalog.setval('chatrel.users_id_seq', taken.id)"
+	" FROM (SELECT pg_catalog.max(id) FROM chatrel.users) taken (id)"
+	" WHERE taken.id" GT "(SELECT last_value FROM chatrel.users_id_seq)",
 	.expected = SPI_OK_SELECT
 };
 
@@ -54,24 +67,65 @@ static SqlPlan user_mark_deleted = {
 	PLAN_ARGS(INT8OID)
 };
 
-static SqlPlan user_channel_drop = {
-	.sql = "DELETE FROM chatrel.users_channels WHERE user_id" EQ "$1",
-	.expected = SPI_OK_DELETE,
-	PLAN_ARGS(INT8OID)
-};
-
 PG_FUNCTION_INFO_V1(chatrel_create_user);
 PG_FUNCTION_INFO_V1(chatrel_delete_user);
 
+/* How often the sequence is set beyond the ids there are, before their conflict is an error. */
+#define RENUMBER_ATTEMPTS	3
+
+/* ---------- creating ---------- */
+
 static void
-error_user_exists(text *username, const char *role_name)
+error_user_exists(const char *username)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_UNIQUE_VIOLATION),
-			 role_name == NULL
-			 ? errmsg("user \"%s\" already exists", text_to_cstring(username))
-			 : errmsg("user \"%s\" or a user of role \"%s\" already exists",
-					  text_to_cstring(username), role_name)));
+			 errmsg("user \"%s\" already exists", username),
+			 err_users("users_username_key")));
+}
+
+static void
+error_role_taken(const char *role_name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNIQUE_VIOLATION),
+			 errmsg("a user of role \"%s\" already exists", role_name),
+			 err_users("users_role_name_key")));
+}
+
+static void
+check_user_free(Datum *values, const char *nulls)
+{
+	PlanResult	taken = plan_run(&user_taken, PLAN_LATEST, values, nulls);
+
+	if (taken.nrows == 0)
+		return;
+	if (DatumGetBool(result_datum(&taken, 0, 1)))
+		error_user_exists(TextDatumGetCString(values[0]));
+	error_role_taken(NameStr(*DatumGetName(values[1])));
+}
+
+/* Who comes first between the check and the INSERT makes it fail, as any unique index does. */
+static PlanResult
+create_user(Datum *values, const char *nulls)
+{
+	PlanResult	created;
+
+	check_user_free(values, nulls);
+	for (int i = 0; i < RENUMBER_ATTEMPTS; i++)
+	{
+		created = plan_run(&user_create, PLAN_WRITE, values, nulls);
+		if (created.nrows > 0)
+			return created;
+		plan_run(&users_renumber, PLAN_LATEST, NULL, NULL);
+	}
+	created = plan_run(&user_create_or_fail, PLAN_WRITE, values, nulls);
+	if (created.nrows == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+				 errmsg("user \"%s\" was not created", TextDatumGetCString(values[0])),
+				 errdetail("A trigger of table chatrel.users keeps it out.")));
+	return created;
 }
 
 Datum
@@ -91,18 +145,16 @@ chatrel_create_user(PG_FUNCTION_ARGS)
 		(void) get_role_oid(NameStr(*role_name), false);
 
 	owner_begin(&scope, fcinfo);
+	lock_users();
 	check_not_linked();
-	while ((created = plan_run(&user_create, PLAN_WRITE, values, nulls)).nrows == 0)
-	{
-		if (plan_run(&user_taken, PLAN_LATEST, values, nulls).nrows > 0)
-			error_user_exists(username, role_name ? NameStr(*role_name) : NULL);
-		plan_run(&users_renumber, PLAN_LATEST, NULL, NULL);
-	}
+	created = create_user(values, nulls);
 	result = result_as_row(&created, 0, fcinfo);
 	owner_end(&scope);
 
 	PG_RETURN_DATUM(result);
 }
+
+/* ---------- deleting ---------- */
 
 /*
  * Marks a user deleted and takes it out of everything but its messages; false
@@ -117,7 +169,6 @@ remove_user(int64 user_id)
 		return false;
 	remove_all_memberships(user_id);
 	remove_all_relationships(user_id);
-	plan_run(&user_channel_drop, PLAN_WRITE, values, NULL);
 	return true;
 }
 
@@ -128,6 +179,7 @@ chatrel_delete_user(PG_FUNCTION_ARGS)
 	OwnerScope	scope;
 
 	owner_begin(&scope, fcinfo);
+	lock_users();
 	check_not_linked();
 	if (!remove_user(user_id))
 		error_user_not_found(user_id);

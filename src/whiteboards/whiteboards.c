@@ -4,38 +4,24 @@
  *
  * A whiteboard belongs to a group and carries stickers.  It is read and changed
  * as a whole, by the group's members.  How stickers become those of a request is
- * nested.c's; here is who may do it, and who hears of it.
+ * told in stickers.c; here is who may do it, and who hears of it.
  *
- * Locks are taken in the order membership, channel, whiteboard.
+ * Locks are taken in the order membership, whiteboard, stickers; channels are
+ * locked at commit, after all of them.  Whoever writes a sticker that is on a
+ * whiteboard has locked the whiteboard before.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 
 #include "core/check.h"
 #include "core/errors.h"
+#include "core/identity.h"
 #include "delivery/events.h"
 #include "groups/members.h"
-#include "core/identity.h"
-#include "whiteboards/nested.h"
-
-/* In characters: what browsers take as an address, and a line to read. */
-#define MAX_URL_LENGTH		2048
-#define MAX_TITLE_LENGTH	256
-
-static NestedAssociation whiteboard_stickers = {
-	.name = "stickers",
-	.parent = "whiteboards",
-	.child = "stickers",
-	.foreign_key = "whiteboard_id",
-	.shard_key = "group_id",
-	.cardinality = NESTED_HAS_MANY,
-	.nfields = 2,
-	.fields = {
-		{"url", true, MAX_URL_LENGTH},
-		{"title", true, MAX_TITLE_LENGTH}
-	}
-};
+#include "whiteboards/stickers.h"
+#include "whiteboards/whiteboard_document.h"
 
 static SqlPlan whiteboard_create = {
 	.sql = "INSERT INTO chatrel.whiteboards (group_id) VALUES ($1)"
@@ -60,9 +46,49 @@ static SqlPlan whiteboard_of_member = {
 	PLAN_ARGS(INT8OID, INT8OID)
 };
 
+static SqlPlan whiteboard_lock = {
+	.sql = "SELECT version, created_at, updated_at FROM chatrel.whiteboards"
+	" WHERE group_id" EQ "$1 AND id" EQ "$2 FOR NO KEY UPDATE",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8OID)
+};
+
+static SqlPlan whiteboard_touch = {
+	.sql = "UPDATE chatrel.whiteboards"
+	" SET version = version OPERATOR(pg_catalog.+) 1, updated_at = pg_catalog.now()"
+	" WHERE group_id" EQ "$1 AND id" EQ "$2 RETURNING version",
+	.expected = SPI_OK_UPDATE_RETURNING,
+	PLAN_ARGS(INT8OID, INT8OID)
+};
+
+/* Its stickers go with it, by the foreign key. */
+static SqlPlan whiteboard_delete = {
+	.sql = "DELETE FROM chatrel.whiteboards WHERE group_id" EQ "$1 AND id" EQ "$2",
+	.expected = SPI_OK_DELETE,
+	PLAN_ARGS(INT8OID, INT8OID)
+};
+
+/* A sticker may be on no whiteboard; it does not get on one again. */
+static SqlPlan whiteboard_lock_by_sticker = {
+	.sql = "SELECT FROM chatrel.stickers s JOIN chatrel.whiteboards w"
+	" ON w.group_id" EQ "s.group_id AND w.id" EQ "s.whiteboard_id"
+	" WHERE s.group_id" EQ "$1 AND s.id" EQ "$2 FOR NO KEY UPDATE OF w",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8OID)
+};
+
+static SqlPlan sticker_delete = {
+	.sql = "DELETE FROM chatrel.stickers WHERE group_id" EQ "$1 AND id" EQ "$2"
+	" RETURNING whiteboard_id",
+	.expected = SPI_OK_DELETE_RETURNING,
+	PLAN_ARGS(INT8OID, INT8OID)
+};
+
 PG_FUNCTION_INFO_V1(chatrel_create_whiteboard);
 PG_FUNCTION_INFO_V1(chatrel_get_whiteboard);
 PG_FUNCTION_INFO_V1(chatrel_change_whiteboard);
+PG_FUNCTION_INFO_V1(chatrel_delete_whiteboard);
+PG_FUNCTION_INFO_V1(chatrel_delete_sticker);
 
 static void
 error_whiteboard_not_found(int64 whiteboard_id)
@@ -74,7 +100,7 @@ error_whiteboard_not_found(int64 whiteboard_id)
 }
 
 static void
-json_ids(JsonWriter *json, const char *key, const NestedIds *ids)
+json_ids(JsonWriter *json, const char *key, const IdList *ids)
 {
 	json_begin_array(json, key);
 	for (int i = 0; i < ids->n; i++)
@@ -83,17 +109,18 @@ json_ids(JsonWriter *json, const char *key, const NestedIds *ids)
 }
 
 static void
-change_event(JsonWriter *event, const NestedParent *whiteboard, const NestedChange *change,
+change_event(JsonWriter *event, const Whiteboard *whiteboard, const StickerChange *change,
 			 bool with_ids)
 {
 	event_begin(event, "whiteboard_changed");
 	json_id(event, "id", whiteboard->id);
-	json_id(event, "group_id", whiteboard->shard);
+	json_id(event, "group_id", whiteboard->group_id);
 	json_int64(event, "version", whiteboard->version);
 	if (with_ids)
 	{
 		json_ids(event, "inserted", &change->inserted);
 		json_ids(event, "updated", &change->updated);
+		json_ids(event, "moved", &change->moved);
 		json_ids(event, "deleted", &change->removed);
 	}
 	else
@@ -102,21 +129,32 @@ change_event(JsonWriter *event, const NestedParent *whiteboard, const NestedChan
 
 /* A change is announced without its ids where they do not fit. */
 static void
-announce_change(const NestedParent *whiteboard, const NestedChange *change)
+announce_change(const Whiteboard *whiteboard, const StickerChange *change)
 {
 	JsonWriter	event;
 
 	change_event(&event, whiteboard, change, true);
 	if (!event_fits(&event))
 		change_event(&event, whiteboard, change, false);
-	announce(EVENT_GROUP, whiteboard->shard, true, &event);
+	announce(EVENT_GROUP, whiteboard->group_id, true, &event);
 }
 
 static void
-read_whiteboard(NestedParent *whiteboard, const PlanResult *found)
+announce_deletion(const Whiteboard *whiteboard)
+{
+	JsonWriter	event;
+
+	event_begin(&event, "whiteboard_deleted");
+	json_id(&event, "id", whiteboard->id);
+	json_id(&event, "group_id", whiteboard->group_id);
+	announce(EVENT_GROUP, whiteboard->group_id, true, &event);
+}
+
+static void
+read_whiteboard(Whiteboard *whiteboard, const PlanResult *found)
 {
 	whiteboard->id = result_int64(found, 0, 1);
-	whiteboard->shard = result_int64(found, 0, 2);
+	whiteboard->group_id = result_int64(found, 0, 2);
 	whiteboard->version = result_int64(found, 0, 3);
 	whiteboard->created_at = result_int64(found, 0, 4);
 	whiteboard->updated_at = result_int64(found, 0, 5);
@@ -135,8 +173,9 @@ chatrel_create_whiteboard(PG_FUNCTION_ARGS)
 	int64		group_id = require_int64(fcinfo, 0, "group_id");
 	int64		user_id = acting_user(fcinfo);
 	Datum		values[] = {Int64GetDatum(group_id)};
-	NestedParent whiteboard;
-	NestedChange nothing = {0};
+	Whiteboard	whiteboard;
+	StickerChange nothing = {0};
+	Stickers	no_stickers = {0};
 	OwnerScope	scope;
 	PlanResult	created;
 	Datum		result;
@@ -146,8 +185,7 @@ chatrel_create_whiteboard(PG_FUNCTION_ARGS)
 	created = plan_run(&whiteboard_create, PLAN_WRITE, values, NULL);
 	read_whiteboard(&whiteboard, &created);
 	announce_change(&whiteboard, &nothing);
-	result = return_document(nested_document(&whiteboard_stickers, &whiteboard,
-											 &nothing.children));
+	result = return_document(whiteboard_document(&whiteboard, &no_stickers));
 	owner_end(&scope);
 
 	PG_RETURN_DATUM(result);
@@ -159,8 +197,8 @@ chatrel_get_whiteboard(PG_FUNCTION_ARGS)
 	int64		whiteboard_id = require_int64(fcinfo, 0, "whiteboard_id");
 	int64		user_id = acting_user(fcinfo);
 	Datum		values[] = {Int64GetDatum(whiteboard_id), Int64GetDatum(user_id)};
-	NestedParent whiteboard;
-	NestedChildren stickers;
+	Whiteboard	whiteboard;
+	Stickers	stickers;
 	OwnerScope	scope;
 	PlanResult	found;
 	Datum		result;
@@ -170,26 +208,56 @@ chatrel_get_whiteboard(PG_FUNCTION_ARGS)
 	if (found.nrows == 0)
 		error_whiteboard_not_found(whiteboard_id);
 	read_whiteboard(&whiteboard, &found);
-	nested_read(&whiteboard_stickers, &whiteboard, PLAN_READ, &stickers);
-	result = return_document(nested_document(&whiteboard_stickers, &whiteboard, &stickers));
+	read_stickers(&whiteboard, PLAN_READ, &stickers);
+	result = return_document(whiteboard_document(&whiteboard, &stickers));
 	owner_end(&scope);
 
 	PG_RETURN_DATUM(result);
 }
 
-/* Locks the whiteboard for a member of its group. */
-static void
-lock_whiteboard(NestedParent *whiteboard, int64 user_id)
+/* Finds the group of a whiteboard, and locks the membership in it; false if there is none. */
+static bool
+lock_member_of(Whiteboard *whiteboard, int64 user_id)
 {
 	Datum		values[] = {Int64GetDatum(whiteboard->id)};
 	PlanResult	found = plan_run(&whiteboard_group, PLAN_WRITE, values, NULL);
 
 	if (found.nrows == 0)
+		return false;
+	whiteboard->group_id = result_int64(&found, 0, 1);
+	lock_membership(user_id, whiteboard->group_id, MEMBER_WRITES);
+	return true;
+}
+
+/* Locks the whiteboard, of which the id is given, for a member of its group. */
+static void
+lock_whiteboard(Whiteboard *whiteboard, int64 user_id)
+{
+	Datum		values[2];
+	PlanResult	locked;
+
+	if (!lock_member_of(whiteboard, user_id))
 		error_whiteboard_not_found(whiteboard->id);
-	whiteboard->shard = result_int64(&found, 0, 1);
-	lock_membership(user_id, whiteboard->shard, MEMBER_WRITES);
-	if (!nested_lock(&whiteboard_stickers, whiteboard))
+	values[0] = Int64GetDatum(whiteboard->group_id);
+	values[1] = Int64GetDatum(whiteboard->id);
+	locked = plan_run(&whiteboard_lock, PLAN_WRITE, values, NULL);
+	if (locked.nrows == 0)
 		error_whiteboard_not_found(whiteboard->id);
+	whiteboard->version = result_int64(&locked, 0, 1);
+	whiteboard->created_at = result_int64(&locked, 0, 2);
+	whiteboard->updated_at = result_int64(&locked, 0, 3);
+}
+
+/* Gives a locked whiteboard a new version, and tells its group why. */
+static void
+touch_whiteboard(Whiteboard *whiteboard, const StickerChange *change)
+{
+	Datum		values[] = {Int64GetDatum(whiteboard->group_id), Int64GetDatum(whiteboard->id)};
+	PlanResult	touched = plan_run(&whiteboard_touch, PLAN_WRITE, values, NULL);
+
+	whiteboard->version = result_int64(&touched, 0, 1);
+	whiteboard->updated_at = GetCurrentTransactionStartTimestamp();
+	announce_change(whiteboard, change);
 }
 
 /*
@@ -197,7 +265,7 @@ lock_whiteboard(NestedParent *whiteboard, int64 user_id)
  * way for ever.  Here somebody has to look at what is there now.
  */
 static void
-check_version(const NestedParent *whiteboard, const NestedParams *params)
+check_version(const Whiteboard *whiteboard, const StickerParams *params)
 {
 	if (params->has_version && params->version != whiteboard->version)
 		ereport(ERROR,
@@ -214,33 +282,96 @@ check_version(const NestedParent *whiteboard, const NestedParams *params)
 Datum
 chatrel_change_whiteboard(PG_FUNCTION_ARGS)
 {
-	NestedParent whiteboard = {.id = require_int64(fcinfo, 0, "whiteboard_id")};
+	Whiteboard	whiteboard = {.id = require_int64(fcinfo, 0, "whiteboard_id")};
 	int64		user_id = acting_user(fcinfo);
-	NestedParams *params;
-	NestedChange change;
+	StickerParams *params;
+	StickerChange change;
 	OwnerScope	scope;
-	int64		old_version;
 	Datum		result;
 
 	check_not_null(fcinfo, 1, "params");
 	check_not_null(fcinfo, 2, "on_replace");
-	params = nested_parse(&whiteboard_stickers, whiteboard.id, PG_GETARG_JSONB_P(1),
-						  nested_on_replace(&whiteboard_stickers, PG_GETARG_TEXT_PP(2)));
+	params = parse_sticker_params(whiteboard.id, PG_GETARG_JSONB_P(1),
+								  parse_on_replace(PG_GETARG_TEXT_PP(2)));
 
 	owner_begin(&scope, fcinfo);
 	lock_whiteboard(&whiteboard, user_id);
 	check_version(&whiteboard, params);
-	old_version = whiteboard.version;
-	if (!nested_change(&whiteboard_stickers, &whiteboard, params, &change))
-		result = nested_errors(params);
+	if (!change_stickers(&whiteboard, params, &change))
+		result = faults_document(params);
 	else
 	{
-		if (whiteboard.version != old_version)
-			announce_change(&whiteboard, &change);
-		result = nested_document(&whiteboard_stickers, &whiteboard, &change.children);
+		if (stickers_changed(&change))
+			touch_whiteboard(&whiteboard, &change);
+		result = whiteboard_document(&whiteboard, &params->stickers);
 	}
 	result = return_document(result);
 	owner_end(&scope);
 
 	PG_RETURN_DATUM(result);
+}
+
+/* False if there is no such whiteboard, which may have been deleted before. */
+Datum
+chatrel_delete_whiteboard(PG_FUNCTION_ARGS)
+{
+	Whiteboard	whiteboard = {.id = require_int64(fcinfo, 0, "whiteboard_id")};
+	int64		user_id = acting_user(fcinfo);
+	OwnerScope	scope;
+	bool		deleted = false;
+
+	owner_begin(&scope, fcinfo);
+	if (lock_member_of(&whiteboard, user_id))
+	{
+		Datum		values[] = {Int64GetDatum(whiteboard.group_id), Int64GetDatum(whiteboard.id)};
+
+		deleted = plan_run(&whiteboard_delete, PLAN_WRITE, values, NULL).nrows > 0;
+	}
+	if (deleted)
+		announce_deletion(&whiteboard);
+	owner_end(&scope);
+
+	PG_RETURN_BOOL(deleted);
+}
+
+/*
+ * Deletes a sticker, which is on a whiteboard, or was taken off it.  Of the
+ * latter nobody is told: it was announced as deleted when it was taken off.
+ */
+static bool
+delete_sticker(int64 group_id, int64 sticker_id)
+{
+	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(sticker_id)};
+	Whiteboard	whiteboard = {.group_id = group_id};
+	StickerChange change = {.removed.n = 1};
+	PlanResult	deleted;
+
+	change.removed.ids = &sticker_id;
+	plan_run(&whiteboard_lock_by_sticker, PLAN_WRITE, values, NULL);
+	deleted = plan_run(&sticker_delete, PLAN_WRITE, values, NULL);
+	if (deleted.nrows == 0)
+		return false;
+	if (!result_is_null(&deleted, 0, 1))
+	{
+		whiteboard.id = result_int64(&deleted, 0, 1);
+		touch_whiteboard(&whiteboard, &change);
+	}
+	return true;
+}
+
+Datum
+chatrel_delete_sticker(PG_FUNCTION_ARGS)
+{
+	int64		group_id = require_int64(fcinfo, 0, "group_id");
+	int64		sticker_id = require_int64(fcinfo, 1, "sticker_id");
+	int64		user_id = acting_user(fcinfo);
+	OwnerScope	scope;
+	bool		deleted;
+
+	owner_begin(&scope, fcinfo);
+	lock_membership(user_id, group_id, MEMBER_WRITES);
+	deleted = delete_sticker(group_id, sticker_id);
+	owner_end(&scope);
+
+	PG_RETURN_BOOL(deleted);
 }

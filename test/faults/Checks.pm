@@ -87,9 +87,10 @@ my %STATE_OF = (
 	deleted => 'SELECT id, 1 FROM chatrel.users WHERE deleted_at IS NOT NULL',
 	member => q{SELECT group_id || ' ' || user_id, 1 FROM chatrel.groups_members},
 	follow => q{SELECT follower_id || ' ' || followed_id, 1 FROM chatrel.relationships},
-	# What its stickers say
+	# What its stickers say, and whether they are in the order in which they were sent
 	board => q{
 		SELECT w.id, CASE WHEN count(*) FILTER (WHERE s.title = 'v' || w.version) = 1 + (w.version - 1) % 5 AND count(*) = 1 + (w.version - 1) % 5
+				AND array_agg(s.url ORDER BY s.position, s.id) = array_agg(s.url ORDER BY s.url)
 			OR w.version = 1 AND count(s.id) = 0 THEN w.version ELSE -1 END
 		FROM chatrel.whiteboards w LEFT JOIN chatrel.stickers s ON s.whiteboard_id = w.id GROUP BY w.id, w.version},
 );

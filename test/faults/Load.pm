@@ -290,6 +290,9 @@ our %CALLS = (
 	create_whiteboard => 'SELECT chatrel.create_whiteboard(:group, :user)',
 	get_whiteboard => 'SELECT chatrel.get_whiteboard(:board, :user)',
 	change_whiteboard => q{SELECT chatrel.change_whiteboard(:board, '{"stickers": [{"url": "u", "title": "t"}]}', 'delete', :user)},
+	delete_whiteboard => 'SELECT chatrel.delete_whiteboard(:board, :user)',
+	delete_sticker => q{SELECT chatrel.delete_sticker(1, (chatrel.change_whiteboard(:board,
+		'{"stickers": [{"url": "u", "title": "t"}]}', 'delete', :user) #>> '{stickers,0,id}')::bigint, :user)},
 );
 
 sub caller_in_vain

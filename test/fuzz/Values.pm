@@ -104,7 +104,6 @@ my %VALUE = (
 	'timestamp with time zone' => sub { one_of(@TIMES) },
 	'interval'                 => sub { one_of(chance(0.95) ? @SHORT : @LONG) },
 	'bigint[]' => sub { chance(0.5) ? one_of(@ARRAYS) : "'{" . join(',', map { 1 + int rand $HARMLESS } 0 .. rand 12) . "}'" },
-	'chatrel.follow_type' => sub { one_of(qw('posts' 'name_only' NULL)) },
 	'regclass'            => sub { one_of(@RELATIONS) },
 	'jsonb'               => sub { chance(0.02) ? one_of(@NO_JSONB) : quote(json_text(document())) },
 );
@@ -170,7 +169,7 @@ sub document {
 
 sub sticker {
 	my %sticker = (url => 'https://example.com/' . int rand 99, title => 'title ' . int rand 99);
-	$sticker{id} = \(int rand 800) if chance(0.3);
+	$sticker{id} = one_of(\(int rand 800), '' . int rand 800) if chance(0.3);
 	return \%sticker;
 }
 
@@ -180,6 +179,7 @@ my @NUMBERS = (qw(0 -0 1 1.0 1e2 0.5 -1 9223372036854775807 9223372036854775808 
 sub nasty_node {
 	return weighted(
 		6 => sub { \one_of(qw(null true false), @NUMBERS) },
+		2 => sub { one_of('7', '0800', ' 7', '7.0', '0x7', '-7', '9223372036854775807', '9223372036854775808', '9' x 100000) },
 		2 => sub { one_of('', ' ', 'NaN', 'x' x 257, 'x' x 2049, "\x{1F600}" x 300, "\x01\x02", 'x' x 100000) },
 		2 => sub { one_of([], {}, [ [] ], [ {} ], { '' => '' }, { ('k' x 5000) => 1 }, { ("\x{1F600}" x 40) => \'null' }) },
 		1 => sub { my $nested = \'1'; $nested = chance(0.5) ? [$nested] : { stickers => $nested } for 1 .. one_of(3, 50, 400); $nested },
@@ -259,8 +259,10 @@ sub taken {
 my %NAMED_VALUE = (
 	group_id      => sub { $taken ? $taken->{group} || 'NULL' : chance(0.9) ? 1 + int rand 14 : bigint() },
 	whiteboard_id => sub { $whiteboard && chance(0.95) ? $whiteboard->{id} : chance(0.9) ? 1 + int rand 40 : bigint() },
+	sticker_id    => sub { chance(0.9) ? 1 + int rand 800 : bigint() },
 	cursor        => \&cursor,
 	on_replace    => sub { one_of((qw('raise' 'mark_as_invalid' 'nilify' 'delete')) x 4, qw('update' NULL ''), random_text()) },
+	follow_type   => sub { chance(0.8) ? one_of(qw('posts' 'name_only' 'close friends' NULL)) : random_text() },
 	as_user       => sub { $taken ? $taken->{user} : chance($strangers) ? bigint() : one_of(1, 2, 'NULL', 'NULL') },
 );
 

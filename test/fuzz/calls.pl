@@ -102,7 +102,7 @@ sub connect_db {
 sub call {
 	my ($function) = @_;
 	$function //= one_of(@functions);
-	$function = one_of(@functions) if $function->{name} eq 'delete_user' && chance(0.8);    # or soon nobody is left
+	$function = one_of(@functions) if $function->{name} =~ /^delete_(?:user|whiteboard)$/ && chance(0.8);    # or soon none is left
 	my $required = $function->{nargs} - $function->{ndefaults};
 	my $named = $function->{ndefaults} && chance(0.3);
 	my $fits = choose_loot($function->{name});

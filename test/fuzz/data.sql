@@ -43,7 +43,7 @@ SELECT chatrel.leave_group(12, as_user => 1) AS has_left \gset
 SELECT count(chatrel.send_group_message(m.group_id, 'message ' || n || repeat(' ☃', n), as_user => m.user_id)) AS sent
 	FROM chatrel.groups_members m, generate_series(1, 8) n \gset
 SELECT sum(chatrel.follow_many(ids, type, as_user => a)) AS followed FROM (
-	SELECT a, CASE a % 2 WHEN 0 THEN 'posts' ELSE 'name_only' END::chatrel.follow_type AS type, array_agg(b) AS ids
+	SELECT a, CASE a % 2 WHEN 0 THEN 'posts' ELSE 'name_only' END AS type, array_agg(b) AS ids
 	FROM generate_series(1, 38) a, generate_series(1, 38) b WHERE a <> b AND (a * b) % 4 > 0 GROUP BY a) pairs \gset
 SELECT chatrel.create_whiteboard(m.group_id, as_user => min(m.user_id)) AS whiteboard
 	FROM chatrel.groups_members m, generate_series(1, 3) GROUP BY group_id, generate_series \g /dev/null

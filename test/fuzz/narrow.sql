@@ -31,7 +31,7 @@ INSERT INTO fuzz.texts VALUES
 	(1, 'hello', 'fuzzer', '{"stickers": []}', 'delete', true), (2, '', '', '{"stickers": [{"url": "u", "title": "t"}]}', 'nilify', false),
 	(3, 'now', 'nobody', '[]', 'mark_as_invalid', true), (4, repeat('x', 513), 'companion', '{"stickers": {}}', 'raise', false),
 	(5, NULL, NULL, NULL, NULL, NULL), (6, E'\x01 ☃', 'backend', 'null', 'update', true);
-CREATE TABLE fuzz.times (id bigint, at timestamptz, short interval, kind chatrel.follow_type, ids bigint[], relation regclass);
+CREATE TABLE fuzz.times (id bigint, at timestamptz, short interval, kind text, ids bigint[], relation regclass);
 INSERT INTO fuzz.times VALUES
 	(1, 'now', '0', 'posts', '{1,2,3}', 'public.accounts'), (2, 'infinity', '1 ms', 'name_only', '{}', 'public.people'),
 	(3, '-infinity', '-1 s', 'posts', '{NULL,4}', 'public.some_view'), (4, NULL, NULL, NULL, NULL, NULL),

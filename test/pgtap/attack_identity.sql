@@ -14,15 +14,13 @@ GRANT SET ON PARAMETER chatrel.user_id TO tap_app;
 SELECT (chatrel.create_user('ann', 'tap_ann')).id, (chatrel.create_user('eve', 'tap_eve')).id;
 SELECT (chatrel.create_group('private', true, as_user => 1)).id, (chatrel.create_group('open', true, as_user => 2)).id;
 SELECT (chatrel.send_group_message(1, 'secret', as_user => 1)).id, (chatrel.create_whiteboard(1, as_user => 1)) ->> 'id';
--- an application's table may well have a row 0
-INSERT INTO chatrel.users (id, username) VALUES (0, 'zero'), (-1, 'minus one');
-SELECT chatrel.join_group(1, as_user => 0);
 CREATE SCHEMA tap_eve AUTHORIZATION tap_eve;
 GRANT USAGE ON SCHEMA tap_eve TO PUBLIC;
 CREATE SCHEMA tap_app AUTHORIZATION tap_app;
 GRANT USAGE ON SCHEMA tap_app TO PUBLIC;
 
-SELECT plan(120);
+SELECT plan(129);
+SELECT throws_ok(format('INSERT INTO chatrel.users (id, username) VALUES (%s, ''x'')', id), '23514', NULL, 'no user ' || id) FROM unnest(ARRAY[0, -1]) AS id;
 
 ---------------------------------------------------------------------------
 -- with as_user
@@ -49,8 +47,8 @@ SET LOCAL ROLE tap_eve;
 SELECT throws_ok('SELECT ' || format(call, 1), '42501', 'permission denied to act as user 1', 'as another: ' || call) FROM calls;
 SELECT throws_ok('SELECT chatrel.me(as_user => -1)', '42501', NULL, 'as a user below 0');
 SET LOCAL ROLE tap_app;
-SELECT is(chatrel.me(as_user => 0) ->> 'username', 'zero', 'who may, may act as user 0');
-SELECT is(chatrel.me(as_user => -1) ->> 'username', 'minus one', 'and below');
+SELECT throws_ok('SELECT chatrel.me(as_user => 0)', 'P0002', 'user 0 does not exist', 'who may, finds no user 0');
+SELECT throws_ok('SELECT chatrel.me(as_user => -1)', 'P0002', 'user -1 does not exist', 'nor below');
 RESET ROLE;
 
 ---------------------------------------------------------------------------

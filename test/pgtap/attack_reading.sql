@@ -37,7 +37,7 @@ SELECT chatrel.change_whiteboard(g, jsonb_build_object('stickers', jsonb_build_a
 	FROM (VALUES (1, 'secret'), (2, 'hello')) m (g, t);
 SELECT count(*) FROM chatrel.listen(1), chatrel.listen_all();
 
-SELECT plan(125);
+SELECT plan(128);
 
 ---------------------------------------------------------------------------
 -- privileges that were meant for something else
@@ -51,8 +51,8 @@ SELECT is((SELECT string_agg(o, ', ') FROM (
 SELECT is((SELECT string_agg(relname, ', ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'chatrel'::regnamespace AND relkind IN ('r', 'v', 'S') AND has_table_privilege('public', oid, 'SELECT')),
 	'groups, groups_members, groups_messages, my_memberships, relationships, stickers, users, whiteboards', 'nor to everybody more than else');
 SELECT is((SELECT string_agg(proname, ', ' ORDER BY proname) FROM pg_proc WHERE pronamespace = 'chatrel'::regnamespace AND NOT has_function_privilege('public', oid, 'EXECUTE')),
-	'count_follows, create_user, delete_user, link_users, listen_all, mirror_user, relay_status, verify_follow_counts', 'and take nothing from who has USAGE');
-SELECT ok(has_type_privilege('public', 'chatrel.follow_type', 'USAGE'), 'a type neither');
+	'check_message_keys, count_follows, create_user, delete_user, link_users, listen_all, make_channel, mirror_user, relay_status, restore_user, unlink_users, verify_follow_counts, verify_users', 'and take nothing from who has USAGE');
+SELECT ok(has_type_privilege('public', 'chatrel.follow_totals', 'USAGE'), 'a type neither');
 
 SET LOCAL ROLE tap_all;
 SELECT is_empty('TABLE chatrel.' || name, 'pg_read_all_data reads nothing of ' || name)
@@ -195,6 +195,9 @@ SELECT throws_ok('SELECT ' || format(call, id), 'P0002', 'group ' || id || ' doe
 SELECT throws_ok('SELECT chatrel.get_whiteboard(1)', 'P0002', 'whiteboard 1 does not exist', 'a whiteboard too');
 SELECT throws_ok($$ SELECT chatrel.send_group_message(1, 'x') $$, '42501', 'user 2 is not a member of group 1', 'writing: there is such a group, as the contract says');
 SELECT throws_ok($$ SELECT chatrel.change_whiteboard(1, '{"stickers": []}', 'delete') $$, '42501', 'user 2 is not a member of group 1', 'and a whiteboard');
+SELECT throws_ok('SELECT chatrel.delete_whiteboard(1)', '42501', 'user 2 is not a member of group 1', 'which is deleted by members only');
+SELECT throws_ok('SELECT chatrel.delete_sticker(1, ' || id || ')', '42501', 'user 2 is not a member of group 1', 'a sticker that there is, and one that is not')
+	FROM unnest(ARRAY[1, 99999]) AS id;
 
 ---------------------------------------------------------------------------
 -- cursors of her own making

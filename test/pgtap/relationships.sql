@@ -2,11 +2,12 @@
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION chatrel;
-SELECT plan(35);
+SELECT plan(45);
 
 -- objects
-SELECT has_type('chatrel', 'follow_type', 'follow_type is a type');
-SELECT col_type_is('chatrel', 'relationships', 'follow_type', 'chatrel.follow_type', 'and that of the column');
+SELECT col_type_is('chatrel', 'relationships', 'follow_type', 'text', 'a type is what the application calls so');
+SELECT col_default_is('chatrel', 'relationships', 'follow_type', 'posts', 'and posts by default');
+SELECT col_has_check('chatrel', 'relationships', 'follow_type', 'within bounds');
 SELECT col_has_check('chatrel', 'relationships', ARRAY['follower_id', 'followed_id'], 'no relationship with oneself');
 SELECT policies_are('chatrel', 'relationships', ARRAY['relationships_read']);
 SELECT policy_cmd_is('chatrel', 'relationships', 'relationships_read'::name, 'SELECT', 'for reading');
@@ -16,7 +17,7 @@ SELECT table_privs_are('chatrel', 'relationships', 'pg_read_all_stats', ARRAY['S
 SELECT function_privs_are('chatrel', 'verify_follow_counts', ARRAY['boolean'], 'pg_read_all_stats', ARRAY[]::text[], 'verifying is administrative');
 SELECT function_privs_are('chatrel', 'count_follows', ARRAY[]::text[], 'pg_read_all_stats', ARRAY[]::text[], 'the trigger is nobody''s');
 SELECT bag_eq($$SELECT p.proname::text FROM pg_proc p WHERE pronamespace = 'chatrel'::regnamespace AND prosecdef$$, ARRAY[]::text[], 'no function takes rights before it looks at the caller''s');
-SELECT function_returns('chatrel', 'follow', ARRAY['bigint', 'chatrel.follow_type', 'bigint'], 'boolean');
+SELECT function_returns('chatrel', 'follow', ARRAY['bigint', 'text', 'bigint'], 'boolean');
 SELECT function_returns('chatrel', 'unfollow', ARRAY['bigint', 'bigint'], 'boolean');
 SELECT function_returns('chatrel', 'follow_counts', ARRAY['bigint', 'bigint'], 'chatrel.follow_totals');
 SELECT set_has($$SELECT c.relname::text FROM pg_extension e, unnest(e.extconfig) t JOIN pg_class c ON c.oid = t WHERE extname = 'chatrel'$$,
@@ -31,6 +32,18 @@ SET LOCAL chatrel.user_id = 10001;
 SELECT results_eq('SELECT chatrel.follow(10002) FROM generate_series(1, 3)', 'VALUES (true), (false), (false)', 'follow tells whether it changed anything');
 SELECT results_eq($$SELECT chatrel.follow(10002, 'name_only') FROM generate_series(1, 2)$$, 'VALUES (true), (false)', 'so it does when it changes the type');
 SELECT results_eq('SELECT chatrel.unfollow(10002) FROM generate_series(1, 2)', 'VALUES (true), (false)', 'and unfollow');
+
+-- types: what the application says
+SELECT ok(chatrel.follow(10002, 'close friends') AND chatrel.follow(10003, repeat('x', 63)) AND chatrel.follow(10004, U&'\2603') AND chatrel.follow(10005), 'any label up to 63 bytes');
+SELECT results_eq($$SELECT id, follow_type FROM unnest(ARRAY['close friends', repeat('x', 63), U&'\2603', 'posts', 'x', 'Posts', 'close friends ']) WITH ORDINALITY AS l (label, n), chatrel.following(follow_type => label) ORDER BY n$$,
+	$$VALUES (10002::bigint, 'close friends'), (10003, repeat('x', 63)), (10004, U&'\2603'), (10005, 'posts')$$, 'is what lists are asked by, and nothing else');
+SELECT results_eq($$SELECT id, follow_type FROM chatrel.followers(10002, follow_type => 'close friends')$$, $$VALUES (10001::bigint, 'close friends')$$, 'on either side');
+SELECT results_eq($$SELECT follow_type FROM chatrel.relationship_to('{10002,10004,10005,10006}')$$, $$VALUES ('close friends'), (U&'\2603'), ('posts'), (NULL)$$, 'and what is told of whom one follows');
+SELECT is(chatrel.follow_many('{10002,10003,10004,10005}', 'muted'), 0::bigint, 'nobody is new');
+SELECT results_eq('SELECT DISTINCT follow_type FROM chatrel.following()', $$VALUES ('muted')$$, 'but all are followed so');
+SELECT throws_ok(format('INSERT INTO chatrel.relationships (follower_id, followed_id, follow_type) VALUES (10001, 10006, %L)', label), '23514', NULL, 'nor is one stored that ' || what)
+	FROM (VALUES ('', 'is empty'), (repeat(U&'\2603', 22), 'has 66 bytes')) v (label, what);
+SELECT is((SELECT count(chatrel.unfollow(id)) FROM chatrel.following()), 4::bigint, 'as before');
 
 -- pages
 SELECT is(chatrel.follow_many((SELECT array_agg(id) FROM chatrel.users WHERE id BETWEEN 10002 AND 10500)), 499::bigint, 'follow_many returns how many are new');

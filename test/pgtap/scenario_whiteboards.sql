@@ -18,10 +18,10 @@ SELECT (chatrel.create_user('member')).id AS member \gset
 SELECT set_config('chatrel.user_id', :'member', true) \g /dev/null
 SELECT (chatrel.create_group('room', true)).id AS room \gset
 
--- a whiteboard without timestamps, and ids as the order of the stickers
+-- the stickers of a whiteboard in their order, without timestamps and ids
 CREATE FUNCTION pg_temp.shape(document jsonb) RETURNS jsonb LANGUAGE sql AS $$
-	SELECT jsonb_agg(sticker - '{id,created_at,updated_at}'::text[] ORDER BY (sticker->>'id')::bigint)
-	FROM jsonb_array_elements(document->'stickers') AS sticker
+	SELECT jsonb_agg(sticker - '{id,created_at,updated_at}'::text[] ORDER BY nr)
+	FROM jsonb_array_elements(document->'stickers') WITH ORDINALITY AS s (sticker, nr)
 $$;
 
 SELECT chatrel.create_whiteboard(:room) AS created \gset
@@ -62,9 +62,9 @@ SELECT chatrel.change_whiteboard(:board, format('{"stickers": [
 	{"id": %s, "url": "https://example.com/2", "title": "the second"},
 	{"id": %s, "url": "https://example.com/1", "title": "the first"}]}', :second, :first)::jsonb) AS both \gset
 SELECT is(pg_temp.shape(:'both'),
-	'[{"url": "https://example.com/1", "title": "the first"}, {"url": "https://example.com/2", "title": "the second"}, {"url": "https://example.com/3", "title": "third"}]',
-	'one updated and one inserted at once, in whatever order they are sent');
-SELECT :'both'::jsonb #>> '{stickers,2,id}' AS third \gset
+	'[{"url": "https://example.com/3", "title": "third"}, {"url": "https://example.com/2", "title": "the second"}, {"url": "https://example.com/1", "title": "the first"}]',
+	'one updated and one inserted at once, in the order in which they are sent');
+SELECT :'both'::jsonb #>> '{stickers,0,id}' AS third \gset
 
 -- nothing changed
 SELECT is(chatrel.change_whiteboard(:board, :'both'), :'both'::jsonb,
@@ -85,14 +85,14 @@ SELECT is(chatrel.get_whiteboard(:board), :'both'::jsonb, 'the whiteboard whose 
 -- what is not named: raise, by default
 SELECT format('{"stickers": [{"id": %s, "url": "https://example.com/1", "title": "changed"}, {"url": "https://example.com/4", "title": "new"}]}', :first) AS less \gset
 SELECT throws_ok(format('SELECT chatrel.change_whiteboard(%s, %L)', :board, :'less'), '22023',
-	format('stickers must name %s, which is stored', :second), 'raise is the default');
+	format('stickers must name %s, which is stored', :third), 'raise is the default');
 SELECT throws_ok(format('SELECT chatrel.change_whiteboard(%s, %L, ''raise'')', :board, :'less'), '22023',
-	format('stickers must name %s, which is stored', :second), 'raise names the first that is missing');
+	format('stickers must name %s, which is stored', :third), 'raise names the first that is missing');
 SELECT is(chatrel.get_whiteboard(:board), :'both'::jsonb, 'raise changes nothing, not what was named either');
 
 -- mark_as_invalid
 SELECT is(chatrel.change_whiteboard(:board, :'less', 'mark_as_invalid'),
-	format('{"valid": false, "errors": {"stickers": ["must name %s, which is stored", "must name %s, which is stored"]}}', :second, :third)::jsonb,
+	format('{"valid": false, "errors": {"stickers": ["must name %s, which is stored", "must name %s, which is stored"]}}', :third, :second)::jsonb,
 	'mark_as_invalid answers what is missing');
 SELECT is(chatrel.get_whiteboard(:board), :'both'::jsonb, 'mark_as_invalid changes nothing');
 SELECT is(chatrel.change_whiteboard(:board, format('{"stickers": [{"id": %s, "url": "https://example.com/1"}, {"id": %s, "title": "the second"}, {"id": %s}]}', :first, :second, :third)::jsonb, 'mark_as_invalid'),
@@ -105,9 +105,9 @@ SELECT is(chatrel.change_whiteboard(:board, :'both', 'mark_as_invalid'), :'both'
 
 -- update
 SELECT throws_ok(format('SELECT chatrel.change_whiteboard(%s, %L, ''update'')', :board, :'less'), '22023',
-	'on_replace must not be update for stickers', 'update is for has_one');
+	'on_replace must be raise, mark_as_invalid, nilify or delete, not "update"', 'update is for has_one');
 SELECT throws_ok(format('SELECT chatrel.change_whiteboard(%s, %L, ''update'')', :board, :'both'), '22023',
-	'on_replace must not be update for stickers', 'update is refused even where nothing is missing');
+	'on_replace must be raise, mark_as_invalid, nilify or delete, not "update"', 'update is refused even where nothing is missing');
 SELECT is(chatrel.get_whiteboard(:board), :'both'::jsonb, 'update changes nothing');
 
 -- required

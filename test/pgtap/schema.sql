@@ -4,7 +4,7 @@ BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION chatrel;
 
-SELECT plan(79);
+SELECT plan(82);
 
 -- the schema holds these (and what other domains have; the regression test install lists all)
 SELECT has_schema('chatrel');
@@ -27,7 +27,8 @@ SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.users') $$, ARRAY[
 	'username text not null',
 	'role_name name',
 	'created_at timestamp with time zone not null default now()',
-	'deleted_at timestamp with time zone'], 'columns of users');
+	'deleted_at timestamp with time zone',
+	E'former_id bigint default \nCASE\n    WHEN (deleted_at IS NOT NULL) THEN id\n    ELSE NULL::bigint\nEND'], 'columns of users');
 SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.groups') $$, ARRAY[
 	'id bigint not null identity by default',
 	'name text not null',
@@ -76,7 +77,7 @@ SELECT indexes_are('chatrel', 'groups_messages', ARRAY['groups_messages_pkey', '
 SELECT index_is_unique('chatrel', 'groups_messages', 'groups_messages_id_idx', 'no id of a message is given twice');
 SELECT index_is_unique('chatrel', 'users', 'users_username_key', 'usernames are unique');
 SELECT is(pg_get_indexdef('chatrel.users_username_key'::regclass),
-	'CREATE UNIQUE INDEX users_username_key ON chatrel.users USING btree (username) WHERE (deleted_at IS NULL)',
+	'CREATE UNIQUE INDEX users_username_key ON chatrel.users USING btree (username, former_id) NULLS NOT DISTINCT',
 	'among the users that are not deleted');
 SELECT is(pg_get_indexdef('chatrel.users_role_name_key'::regclass),
 	'CREATE UNIQUE INDEX users_role_name_key ON chatrel.users USING btree (role_name) WHERE (deleted_at IS NULL)',
@@ -106,6 +107,7 @@ SELECT results_eq($$
 
 -- checks
 SELECT throws_ok($$ INSERT INTO chatrel.users (username) VALUES ('') $$, '23514', NULL, 'no empty username');
+SELECT throws_ok($$ INSERT INTO chatrel.users (id, username) VALUES (0, 'zero') $$, '23514', NULL, 'no id below 1');
 INSERT INTO chatrel.users (username) VALUES ('ann');
 SELECT throws_ok($$ INSERT INTO chatrel.groups (name, creator_id) VALUES ('', 1) $$, '23514', NULL, 'no empty name of a group');
 INSERT INTO chatrel.groups (name, creator_id) SELECT 'g', id FROM chatrel.users;
@@ -134,9 +136,12 @@ CREATE FUNCTION pg_temp.signature(name text) RETURNS text LANGUAGE sql AS $$
 		FROM pg_proc WHERE pronamespace = 'chatrel'::regnamespace AND proname = name
 $$;
 SELECT is(pg_temp.signature('current_user_id'), '() bigint', 'current_user_id');
-SELECT is(pg_temp.signature('create_user'), '(username text, role_name name DEFAULT NULL::name) chatrel.users', 'create_user');
+SELECT is(pg_temp.signature('create_user'), '(username text, role_name name DEFAULT NULL::name) chatrel.chat_user', 'create_user');
 SELECT is(pg_temp.signature('delete_user'), '(user_id bigint) void', 'delete_user');
-SELECT is(pg_temp.signature('link_users'), '(users_table regclass, id_column name DEFAULT ''id''::name, username_column name DEFAULT ''username''::name) bigint', 'link_users');
+SELECT is(pg_temp.signature('link_users'), '(users_table regclass, id_column name DEFAULT ''id''::name, username_column name DEFAULT ''username''::name, condition text DEFAULT NULL::text) bigint', 'link_users');
+SELECT is(pg_temp.signature('unlink_users'), '() regclass', 'unlink_users');
+SELECT is(pg_temp.signature('verify_users'),
+	'(repair boolean DEFAULT false) TABLE(user_id bigint, problem text, username text, linked_username text, detail text)', 'verify_users');
 SELECT is(pg_temp.signature('me'), '(member_limit integer DEFAULT 50, as_user bigint DEFAULT NULL::bigint) jsonb', 'me');
 SELECT is(pg_temp.signature('create_group'), '(name text, join_this_group boolean DEFAULT false, as_user bigint DEFAULT NULL::bigint) chatrel.chat_group', 'create_group');
 SELECT is(pg_temp.signature('join_group'), '(group_id bigint, as_user bigint DEFAULT NULL::bigint) boolean', 'join_group');

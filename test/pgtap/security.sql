@@ -14,7 +14,7 @@ SELECT (chatrel.create_user('ann', 'tap_ann')).id, (chatrel.create_user('eve', '
 SELECT (chatrel.create_group('private', true, as_user => 1)).id, (chatrel.create_group('open', true, as_user => 2)).id;
 SELECT (chatrel.send_group_message(1, 'secret', as_user => 1)).id, (chatrel.send_group_message(2, 'hello', as_user => 2)).id;
 
-SELECT plan(62);
+SELECT plan(63);
 
 -- without USAGE: nothing
 SET LOCAL ROLE tap_out;
@@ -55,7 +55,7 @@ SELECT throws_ok(statement, '42501', NULL, 'not by hand: ' || statement)
 -- administration: granted by name
 SELECT throws_ok(statement, '42501', NULL, 'administrative: ' || statement)
 	FROM unnest(ARRAY['SELECT chatrel.create_user(''x'')', 'SELECT chatrel.delete_user(1)',
-		'SELECT chatrel.link_users(''pg_class'')', 'SELECT chatrel.listen_all()', 'SELECT chatrel.mirror_user()']) AS statement;
+		'SELECT chatrel.link_users(''pg_class'')', 'SELECT chatrel.listen_all()', 'SELECT chatrel.mirror_user()', 'SELECT chatrel.make_channel()']) AS statement;
 SET LOCAL ROLE tap_gateway;
 SELECT ok(chatrel.listen_all() LIKE 'chatrel\_%', 'a gateway was granted listen_all');
 SELECT is_empty($$ SELECT FROM chatrel.groups_messages $$, 'which does not let it read');

@@ -18,14 +18,14 @@ SELECT no_plan();
 ---------------------------------------------------------------------------
 
 SELECT columns_are('chatrel', 'whiteboards', ARRAY['id', 'group_id', 'version', 'created_at', 'updated_at']);
-SELECT columns_are('chatrel', 'stickers', ARRAY['id', 'group_id', 'whiteboard_id', 'url', 'title', 'created_at', 'updated_at']);
+SELECT columns_are('chatrel', 'stickers', ARRAY['id', 'group_id', 'whiteboard_id', 'url', 'title', 'position', 'created_at', 'updated_at']);
 SELECT col_is_pk('chatrel', 'whiteboards', ARRAY['group_id', 'id'], 'whiteboards are keyed by what they are sharded by');
 SELECT col_is_pk('chatrel', 'stickers', ARRAY['group_id', 'id'], 'stickers are keyed by what they are sharded by');
 SELECT fk_ok('chatrel', 'whiteboards', 'group_id', 'chatrel', 'groups', 'id');
 SELECT fk_ok('chatrel', 'stickers', 'group_id', 'chatrel', 'groups', 'id');
 SELECT fk_ok('chatrel', 'stickers', ARRAY['group_id', 'whiteboard_id'], 'chatrel', 'whiteboards', ARRAY['group_id', 'id']);
 SELECT has_index('chatrel', 'whiteboards', 'whiteboards_id_idx', ARRAY['id'], 'a whiteboard is found by its id');
-SELECT has_index('chatrel', 'stickers', 'stickers_whiteboard_id_idx', ARRAY['group_id', 'whiteboard_id', 'id'], 'the stickers of a whiteboard are found in order');
+SELECT has_index('chatrel', 'stickers', 'stickers_whiteboard_id_idx', ARRAY['group_id', 'whiteboard_id', '"position"', 'id'], 'the stickers of a whiteboard are found in order');
 SELECT policies_are('chatrel', 'whiteboards', ARRAY['whiteboards_read']);
 SELECT policies_are('chatrel', 'stickers', ARRAY['stickers_read']);
 SELECT table_privs_are('chatrel', 'whiteboards', 'public', ARRAY['SELECT'], 'PUBLIC may read whiteboards');
@@ -88,7 +88,6 @@ INSERT INTO bad (what, params, sqlstate, path, problem) VALUES
 	('an element an array', '{"stickers": [[]]}', '22023', 'stickers[0]', 'must be of type object, not array'),
 	('id a fraction', '{"stickers": [{"id": 1.5, "url": "u", "title": "t"}]}', '22023', 'stickers[0].id', 'must be an integer'),
 	('id a small fraction', '{"stickers": [{"id": 1e-20, "url": "u", "title": "t"}]}', '22023', 'stickers[0].id', 'must be an integer'),
-	('id a string', '{"stickers": [{"id": "1", "url": "u", "title": "t"}]}', '22023', 'stickers[0].id', 'must be of type number, not string'),
 	('id a boolean', '{"stickers": [{"id": true, "url": "u", "title": "t"}]}', '22023', 'stickers[0].id', 'must be of type number, not boolean'),
 	('id an object', '{"stickers": [{"id": {}, "url": "u", "title": "t"}]}', '22023', 'stickers[0].id', 'must be of type number, not object'),
 	('id one too big', '{"stickers": [{"id": 9223372036854775808, "url": "u", "title": "t"}]}', '22023', 'stickers[0].id', 'is out of range for type bigint'),
@@ -114,10 +113,22 @@ INSERT INTO bad (what, params, sqlstate, path, problem) VALUES
 	('an unknown field', '{"stickers": [], "colour": 1}', '22023', 'colour', 'is not a known field'),
 	('an unknown field of a sticker', '{"stickers": [{"url": "u", "title": "t", "whiteboard_id": 1}]}', '22023', 'stickers[0].whiteboard_id', 'is not a known field'),
 	('a field in capitals', '{"stickers": [{"url": "u", "title": "t", "URL": "u"}]}', '22023', 'stickers[0].URL', 'is not a known field'),
-	('version a string', '{"stickers": [], "version": "2"}', '22023', 'version', 'must be of type number, not string'),
+	('version a word', '{"stickers": [], "version": "two"}', '22023', 'version', 'must consist of digits, where it is a string'),
+	('version digits too big', '{"stickers": [], "version": "9223372036854775808"}', '22023', 'version', 'is out of range for type bigint'),
 	('version null', '{"stickers": [], "version": null}', '22023', 'version', 'must be of type number, not null'),
 	('version a fraction', '{"stickers": [], "version": 2.5}', '22023', 'version', 'must be an integer'),
-	('another whiteboard''s document', '{"stickers": [], "id": 987654321}', '22023', 'id', format('must be %s, if it is given', :board));
+	('the whiteboard''s id a word', '{"stickers": [], "id": "x"}', '22023', 'id', 'must consist of digits, where it is a string'),
+	('another whiteboard''s document', '{"stickers": [], "id": 987654321}', '22023', 'id', format('must be %s, if it is given', :board)),
+	('another whiteboard''s document, of strings', '{"stickers": [], "id": "987654321"}', '22023', 'id', format('must be %s, if it is given', :board)),
+	('an id twice, once as a string', '{"stickers": [{"id": 7, "url": "u", "title": "t"}, {"id": "7", "url": "u", "title": "t"}]}', '22023', 'stickers[1].id', 'is that of stickers[0] too');
+INSERT INTO bad (what, params, sqlstate, path, problem)
+	SELECT format('id "%s"', left(string, 30)), jsonb_build_object('stickers', jsonb_build_array(jsonb_build_object('id', string, 'url', 'u', 'title', 't'))),
+		'22023', 'stickers[0].id', 'must consist of digits, where it is a string'
+	FROM unnest(ARRAY['', ' ', ' 7', '7 ', '7.0', '7e0', '0x7', '-7', '+7', '1_000', 'seven', '７', 'NaN', '99999999999999999999x']) AS string
+	UNION ALL
+	SELECT format('id "%s"', left(string, 30)), jsonb_build_object('stickers', jsonb_build_array(jsonb_build_object('id', string, 'url', 'u', 'title', 't'))),
+		'22023', 'stickers[0].id', 'is out of range for type bigint'
+	FROM unnest(ARRAY['9223372036854775808', '9223372036854775810', '18446744073709551617', repeat('9', 1000000)]) AS string;
 
 SELECT throws_ok(format('SELECT chatrel.change_whiteboard(%s, %L::jsonb, %L)', :board, params, on_replace),
 	sqlstate, path || ' ' || problem, what || ' under ' || on_replace)
@@ -130,9 +141,9 @@ FROM bad, chatrel.change_whiteboard(:board, params, 'mark_as_invalid') AS answer
 
 SELECT is(chatrel.get_whiteboard(:board), :'before'::jsonb, 'nothing was written');
 SELECT throws_ok(format($$SELECT chatrel.change_whiteboard(%s, %L, 'ignore')$$, :board, '{"stickers": []}'), '22023',
-	'on_replace must be raise, mark_as_invalid, nilify, delete or update, not "ignore"', 'an on_replace that there is not');
+	'on_replace must be raise, mark_as_invalid, nilify or delete, not "ignore"', 'an on_replace that there is not');
 SELECT throws_ok(format($$SELECT chatrel.change_whiteboard(%s, %L, 'RAISE')$$, :board, '{"stickers": []}'), '22023',
-	'on_replace must be raise, mark_as_invalid, nilify, delete or update, not "RAISE"', 'on_replace is in small letters');
+	'on_replace must be raise, mark_as_invalid, nilify or delete, not "RAISE"', 'on_replace is in small letters');
 
 SELECT is((SELECT count(*) FROM jsonb_object_keys(chatrel.change_whiteboard(:board,
 	jsonb_build_object('stickers', (SELECT jsonb_agg(i) FROM generate_series(1, 1000000) i)), 'mark_as_invalid') -> 'errors')),
@@ -151,6 +162,13 @@ SELECT is(chatrel.change_whiteboard(:board, jsonb_build_object('stickers', jsonb
 SELECT is((SELECT count(*) FROM chatrel.stickers WHERE whiteboard_id = :board), 5::bigint, 'ids that are unknown, or null, are new stickers');
 SELECT is(chatrel.change_whiteboard(:board, format('{"stickers": [{"id": %s.00, "url": "u", "title": "t"}]}', :first)::jsonb, 'delete') #>> '{stickers,0,id}',
 	:'first', 'an integer is one however it is written');
+SELECT is(chatrel.change_whiteboard(:board, format('{"id": "%s", "group_id": "%s", "version": "%s", "stickers": [{"id": "%s", "url": "u", "title": "t"}, {"id": "9223372036854775807", "url": "u", "title": "new"}]}',
+		:board, :grp, chatrel.get_whiteboard(:board)->>'version', :first)::jsonb) #>> '{stickers,0,id}',
+	:'first', 'all integers may be strings of digits');
+SELECT is(chatrel.change_whiteboard(:board, format('{"stickers": [{"id": "000%s", "url": "u", "title": "t"}]}', :first)::jsonb, 'delete') #>> '{stickers,0,id}',
+	:'first', 'and begin with zeros');
+SELECT throws_ok(format($$SELECT chatrel.change_whiteboard(%s, '{"version": "1", "stickers": []}', 'delete')$$, :board),
+	'55000', NULL, 'a version is one as a string');
 
 ---------------------------------------------------------------------------
 -- versions
@@ -240,8 +258,135 @@ SELECT is(cost_of(format($$SELECT chatrel.change_whiteboard(%s, '{"stickers": []
 	'what is invalid writes nothing, of ' || n)
 FROM sizes ORDER BY n;
 
+---------------------------------------------------------------------------
+-- the order of stickers, and what another one costs
+---------------------------------------------------------------------------
+
+-- A whiteboard whose stickers have letters for titles, as a request for other ones; letters
+-- that it does not have are new stickers.
+CREATE FUNCTION lettered(board bigint, letters text) RETURNS jsonb LANGUAGE sql AS $$
+	SELECT jsonb_build_object('stickers', COALESCE(jsonb_agg(jsonb_build_object('id', s.id, 'url', 'u', 'title', letter) ORDER BY nr), '[]'))
+	FROM string_to_table(letters, NULL) WITH ORDINALITY AS l (letter, nr)
+	LEFT JOIN chatrel.stickers s ON s.whiteboard_id = board AND s.title = letter $$;
+CREATE FUNCTION letters(document jsonb) RETURNS text LANGUAGE sql AS $$
+	SELECT string_agg(s->>'title', '' ORDER BY nr) FROM jsonb_array_elements(document->'stickers') WITH ORDINALITY AS a (s, nr) $$;
+
+CREATE TABLE orders (nr int GENERATED ALWAYS AS IDENTITY, what text, letters text, inserted int, updated int, deleted int);
+INSERT INTO orders (what, letters, inserted, updated, deleted) VALUES
+	('six at once', 'abcdef', 6, 0, 0), ('one at the end', 'abcdefg', 1, 0, 0), ('one at the front', 'xabcdefg', 1, 0, 0),
+	('one in the middle', 'xabcydefg', 1, 0, 0), ('three in the middle', 'xabc123ydefg', 3, 0, 0), ('one deleted', 'xab123ydefg', 0, 0, 1),
+	('the first and the last deleted', 'ab123ydef', 0, 0, 2), ('nothing', 'ab123ydef', 0, 0, 0),
+	('the last to the front', 'fab123yde', 0, 1, 0), ('the first to the end', 'ab123ydef', 0, 1, 0), ('two swapped', 'ba123ydef', 0, 1, 0),
+	('the first three to the end', '23ydefba1', 0, 3, 0), ('the reverse', '1abfedy32', 0, 8, 0), ('one moved, one new, one deleted', 'abfed1y3z', 1, 1, 1),
+	('all new', 'ABC', 3, 0, 9), ('none', '', 0, 0, 3), ('and again', 'CBA', 3, 0, 0);
+
+SELECT chatrel.create_whiteboard(:grp)->>'id' AS ordered \gset
+CREATE FUNCTION change_orders(board bigint) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+	o orders;
+	cost jsonb;
+BEGIN
+	FOR o IN SELECT * FROM orders ORDER BY nr LOOP
+		cost := cost_of(format('SELECT chatrel.change_whiteboard(%s, %L, ''delete'')', board, lettered(board, o.letters)));
+		RETURN NEXT is(cost - '{statements,read}'::text[],
+			jsonb_build_object('inserted', o.inserted, 'updated', o.updated, 'deleted', o.deleted), o.what || ' writes no other rows');
+		RETURN NEXT is(COALESCE(letters(chatrel.get_whiteboard(board)), ''), o.letters, o.what || ' is the order that is read');
+	END LOOP;
+END $$;
+SELECT change_orders(:ordered);
+
+SELECT is(letters(chatrel.change_whiteboard(:ordered, lettered(:ordered, 'ACB'))), 'ACB', 'the answer has the order that was sent');
+SELECT is((chatrel.change_whiteboard(:ordered, lettered(:ordered, 'BAC'))->>'version')::bigint,
+	(SELECT version + 1 FROM chatrel.whiteboards WHERE id = :ordered), 'another order is another version');
+SELECT is(letters(chatrel.change_whiteboard(:ordered, jsonb_set(lettered(:ordered, 'CAB'), '{stickers,0,title}', '"c"'))), 'cAB',
+	'a sticker is moved and changed at once');
+
+-- The order is right after any change.
+SELECT setseed(0.5) \g /dev/null
+CREATE FUNCTION shuffled() RETURNS text LANGUAGE sql VOLATILE AS $$
+	SELECT string_agg(chr(97 + i), '' ORDER BY random()) FROM generate_series(0, 25) i WHERE random() < 0.8 $$;
+CREATE FUNCTION wrong_orders(board bigint) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+	wanted text;
+BEGIN
+	FOR i IN 1..100 LOOP
+		wanted := shuffled();
+		IF letters(chatrel.change_whiteboard(board, lettered(board, wanted), 'delete')) <> wanted THEN
+			RETURN NEXT 'answered: ' || wanted;
+		END IF;
+		IF letters(chatrel.get_whiteboard(board)) <> wanted THEN
+			RETURN NEXT 'read: ' || wanted;
+		END IF;
+	END LOOP;
+END $$;
+SELECT is_empty(format('SELECT wrong_orders(%s)', :ordered), 'a hundred random orders are kept');
+
+-- A gap is halved 32 times; then all get new positions, once.
+SELECT chatrel.change_whiteboard(:ordered, lettered(:ordered, 'AZ'), 'delete') \g /dev/null
+CREATE FUNCTION crowd(board bigint) RETURNS SETOF bigint LANGUAGE plpgsql AS $$
+BEGIN
+	FOR i IN 1..40 LOOP
+		RETURN NEXT cost_of(format('SELECT chatrel.change_whiteboard(%s, %L)', board,
+			jsonb_insert(chatrel.get_whiteboard(board), '{stickers,1}', jsonb_build_object('url', 'u', 'title', chr(192 + i)))))->'updated';
+	END LOOP;
+END $$;
+SELECT results_eq(format('SELECT updated > 30 AS all_moved, count(*) FROM crowd(%s) AS updated GROUP BY 1 ORDER BY 1', :ordered),
+	'VALUES (false, 39::bigint), (true, 1)', 'of forty inserts at one place, one moves all others');
+SELECT is(letters(chatrel.get_whiteboard(:ordered)), 'A' || (SELECT string_agg(chr(192 + i), '' ORDER BY i DESC) FROM generate_series(1, 40) i) || 'Z',
+	'and the order is kept');
+
+-- Positions of the owner's making
+SELECT chatrel.change_whiteboard(:ordered, lettered(:ordered, 'abc'), 'delete') \g /dev/null
+UPDATE chatrel.stickers SET position = CASE title WHEN 'a' THEN -9223372036854775808 WHEN 'b' THEN 0 ELSE 9223372036854775807 END WHERE whiteboard_id = :ordered;
+SELECT is(letters(chatrel.change_whiteboard(:ordered, lettered(:ordered, 'abxc'))), 'abxc', 'the greatest gap has room');
+UPDATE chatrel.stickers SET position = CASE title WHEN 'a' THEN -9223372036854775808 WHEN 'b' THEN 0 ELSE 9223372036854775807 END WHERE whiteboard_id = :ordered AND title <> 'x';
+SELECT is(letters(chatrel.change_whiteboard(:ordered, lettered(:ordered, 'abxcd'))), 'abxcd', 'one is appended to the greatest position');
+UPDATE chatrel.stickers SET position = -9223372036854775808 WHERE whiteboard_id = :ordered AND title = 'a';
+SELECT is(letters(chatrel.change_whiteboard(:ordered, lettered(:ordered, 'yabxcd'))), 'yabxcd', 'one is put before the least');
+UPDATE chatrel.stickers SET position = 7 WHERE whiteboard_id = :ordered;
+SELECT is(letters(chatrel.get_whiteboard(:ordered)), 'abcxdy', 'equal positions go by the ids');
+SELECT is(cost_of(format('SELECT chatrel.change_whiteboard(%s, %L)', :ordered, chatrel.get_whiteboard(:ordered))) -> 'updated', '0', 'and are no change');
+SELECT is(letters(chatrel.change_whiteboard(:ordered, lettered(:ordered, 'abzcxdy'))), 'abzcxdy', 'one gets between two of them');
+
 DROP TRIGGER count_statement ON chatrel.stickers;
 DROP TRIGGER count_statement ON chatrel.whiteboards;
+
+---------------------------------------------------------------------------
+-- deleting
+---------------------------------------------------------------------------
+
+SELECT chatrel.create_whiteboard(:grp)->>'id' AS doomed \gset
+SELECT chatrel.change_whiteboard(:doomed, '{"stickers": [{"url": "u", "title": "1"}, {"url": "u", "title": "2"}, {"url": "u", "title": "3"}]}') AS full \gset
+SELECT :'full'::jsonb #>> '{stickers,0,id}' AS one, :'full'::jsonb #>> '{stickers,1,id}' AS two, :'full'::jsonb #>> '{stickers,2,id}' AS three \gset
+SELECT chatrel.change_whiteboard(:doomed, :'full'::jsonb #- '{stickers,0}', 'nilify') \g /dev/null
+
+SELECT throws_ok('SELECT chatrel.delete_whiteboard(NULL)', '22023', 'whiteboard_id must not be null');
+SELECT throws_ok('SELECT chatrel.delete_sticker(NULL, 1)', '22023', 'group_id must not be null');
+SELECT throws_ok('SELECT chatrel.delete_sticker(1, NULL)', '22023', 'sticker_id must not be null');
+SELECT throws_ok(format('SELECT chatrel.delete_whiteboard(%s, %s)', :doomed, :stranger), '42501',
+	format('user %s is not a member of group %s', :stranger, :grp), 'only members delete whiteboards');
+SELECT throws_ok(format('SELECT chatrel.delete_sticker(%s, %s, %s)', :grp, :one, :stranger), '42501',
+	format('user %s is not a member of group %s', :stranger, :grp), 'only members delete stickers');
+SELECT throws_ok('SELECT chatrel.delete_sticker(987654321, 1)', 'P0002', 'group 987654321 does not exist', 'a sticker is one of a group');
+SELECT ok(NOT chatrel.delete_whiteboard(987654321), 'what does not exist is not deleted');
+SELECT ok(NOT chatrel.delete_sticker(:grp, 987654321), 'nor is a sticker');
+SELECT (chatrel.create_group('wb_elsewhere', true)).id AS elsewhere \gset
+SELECT ok(NOT chatrel.delete_sticker(:elsewhere, :one), 'a sticker of another group does not exist');
+
+SELECT results_eq(format('SELECT id FROM chatrel.stickers WHERE group_id = %s AND whiteboard_id IS NULL AND id >= %s', :grp, :one),
+	format('VALUES (%s::bigint)', :one), 'what nilify took off is found in the table');
+SELECT ok(chatrel.delete_sticker(:grp, :one), 'a sticker that was taken off is deleted');
+SELECT ok(NOT chatrel.delete_sticker(:grp, :one), 'and once only');
+SELECT is(chatrel.get_whiteboard(:doomed)->'version', '3', 'that is no change of the whiteboard');
+SELECT ok(chatrel.delete_sticker(:grp, :two), 'a sticker on a whiteboard is deleted');
+SELECT is(chatrel.get_whiteboard(:doomed)->'version', '4', 'that is a change of the whiteboard');
+SELECT is(chatrel.get_whiteboard(:doomed) #>> '{stickers,0,id}', :'three', 'which has the others');
+
+SELECT ok(chatrel.delete_whiteboard(:doomed), 'a whiteboard is deleted');
+SELECT ok(NOT chatrel.delete_whiteboard(:doomed), 'and once only');
+SELECT ok(NOT chatrel.delete_whiteboard(:doomed, :stranger), 'then it does not exist, for nobody');
+SELECT throws_ok(format('SELECT chatrel.get_whiteboard(%s)', :doomed), 'P0002', format('whiteboard %s does not exist', :doomed), 'it is gone');
+SELECT is_empty(format('SELECT FROM chatrel.stickers WHERE id = %s', :three), 'its stickers are gone with it');
 
 ---------------------------------------------------------------------------
 -- what goes with what

@@ -81,6 +81,7 @@ SELECT fails('SELECT chatrel.delete_user(null)');
 SELECT fails('SELECT chatrel.link_users(null)');
 SELECT fails('SELECT chatrel.link_users(''pg_class'', null)');
 SELECT fails('SELECT chatrel.link_users(''pg_class'', ''oid'', null)');
+SELECT fails('SELECT chatrel.verify_users(null)');
 SELECT fails('SELECT chatrel.create_group(null)');
 SELECT fails('SELECT chatrel.create_group('''')');
 SELECT fails('SELECT chatrel.create_group(''x'', null)');
@@ -179,6 +180,8 @@ SELECT fails('SET chatrel.user_id = 2');
 SELECT fails('SELECT chatrel.create_user(''x'')');
 SELECT fails('SELECT chatrel.delete_user(2)');
 SELECT fails('SELECT chatrel.link_users(''pg_class'')');
+SELECT fails('SELECT chatrel.unlink_users()');
+SELECT fails('SELECT chatrel.verify_users()');
 SELECT fails('SELECT chatrel.listen_all()');
 SELECT fails('SELECT * FROM chatrel.groups_channels');
 SELECT fails('INSERT INTO chatrel.groups_messages (group_id, sender_id, message) VALUES (1, 1, ''x'')');
@@ -208,18 +211,54 @@ SELECT fails('SELECT chatrel.get_group()');
 SELECT fails('SELECT chatrel.send_group_message(1, ''x'', ''yesterday at noon'')');
 SELECT fails('SELECT chatrel.send_group_message(1, convert_from(''\xff'', ''UTF8''))');
 SELECT fails('SELECT chatrel.mirror_user()');
+SELECT fails('SELECT chatrel.make_channel()');
+SELECT fails('SELECT chatrel.restore_user()');
 CREATE TABLE t (id int, username text);
 CREATE TRIGGER t BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION chatrel.mirror_user('id', 'username');
 SELECT fails('INSERT INTO t VALUES (1, ''x'')');
 DROP TRIGGER t ON t;
 CREATE TRIGGER t AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION chatrel.mirror_user();
 SELECT fails('INSERT INTO t VALUES (1, ''x'')');
+DROP TRIGGER t ON t;
+CREATE TRIGGER t AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION chatrel.make_channel();
+SELECT fails('INSERT INTO t VALUES (1, ''x'')');
+-- as link_users() makes it, but not of its kind, or without the one that holds the columns
+DROP TRIGGER t ON t;
+CREATE TRIGGER t AFTER DELETE ON t FOR EACH ROW EXECUTE FUNCTION chatrel.mirror_user('insert', 't');
+CREATE TRIGGER u AFTER UPDATE ON t FOR EACH STATEMENT EXECUTE FUNCTION chatrel.mirror_user('update', 't');
+CREATE CONSTRAINT TRIGGER v AFTER INSERT OR UPDATE OF id, username ON t DEFERRABLE FOR EACH ROW EXECUTE FUNCTION chatrel.mirror_user('insert', 't');
+SELECT fails('INSERT INTO t VALUES (1, ''x'')');
+DROP TRIGGER v ON t;
+INSERT INTO t VALUES (1, 'x');
+SELECT fails('UPDATE t SET id = 2');
+SELECT fails('DELETE FROM t');
+CREATE TRIGGER "!chatrel_mirror_insert" AFTER INSERT OR UPDATE OF id ON t FOR EACH ROW EXECUTE FUNCTION chatrel.mirror_user('insert', 't');
+SELECT fails('INSERT INTO t VALUES (1, ''x'')');
+SELECT fails('SELECT chatrel.verify_users()');
+-- on a table of other types
+CREATE TABLE other (id text, username int[]);
+CREATE TRIGGER "!chatrel_mirror_insert" AFTER INSERT OR UPDATE OF id, username ON other FOR EACH ROW EXECUTE FUNCTION chatrel.mirror_user('insert', 'x');
+SELECT fails('INSERT INTO other VALUES (''x'', NULL)');
+DROP TABLE other;
 DROP TABLE t;
 
 ---------------------------------------------------------------------------
 -- nothing was written
 ---------------------------------------------------------------------------
 
+SELECT written();
+
+---------------------------------------------------------------------------
+-- 27000: a trigger of the owner's discards the row: an error, and no endless loop
+---------------------------------------------------------------------------
+
+CREATE FUNCTION discard() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER discard BEFORE INSERT ON chatrel.groups_messages FOR EACH ROW EXECUTE FUNCTION discard();
+SELECT fails('SELECT chatrel.send_group_message(1, ''x'')');
+-- but who is no member is told so
+SELECT fails('SELECT chatrel.send_group_message(1, ''x'', as_user => 4)');
+DROP TRIGGER discard ON chatrel.groups_messages;
+DROP FUNCTION discard();
 SELECT written();
 
 -- in a transaction that only reads, whatever writes or listens fails, and what reads works

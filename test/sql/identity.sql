@@ -182,6 +182,7 @@ SELECT id FROM chatrel.send_group_message(1, 'from bob', as_user => 2);
 SELECT count(*) AS channels FROM chatrel.listen(as_user => 2);
 UNLISTEN *;
 SELECT channel AS old_channel FROM chatrel.groups_channels WHERE group_id = 1 \gset
+SELECT channel AS own_channel FROM chatrel.users_channels WHERE user_id = 2 \gset
 BEGIN;
 SELECT chatrel.delete_user(2);
 SELECT id, username, deleted_at = now() AS now FROM chatrel.users WHERE id = 2;
@@ -189,7 +190,15 @@ COMMIT;
 -- out of everything but the messages
 SELECT user_id FROM chatrel.groups_members;
 SELECT channel <> :'old_channel' AS replaced FROM chatrel.groups_channels WHERE group_id = 1;
-SELECT count(*) FROM chatrel.users_channels WHERE user_id = 2;
+-- the own channel is nobody's any more, and another when the user is back
+BEGIN;
+UPDATE chatrel.users SET deleted_at = NULL WHERE id = 2;
+SELECT count(*) AS channels, count(*) FILTER (WHERE channel = :'own_channel') AS kept FROM chatrel.users_channels WHERE user_id = 2;
+UPDATE chatrel.users SET username = 'robert' WHERE id = 2;
+SELECT channel AS new_channel FROM chatrel.users_channels WHERE user_id = 2 \gset
+UPDATE chatrel.users SET deleted_at = NULL WHERE id = 2;
+SELECT channel = :'new_channel' AS kept FROM chatrel.users_channels WHERE user_id = 2;
+ROLLBACK;
 SELECT chatrel.get_group(1, as_user => 1);
 SELECT sender_id, message FROM chatrel.group_messages(1, as_user => 1);
 SELECT creator_id FROM chatrel.groups WHERE id = 1;

@@ -12,7 +12,7 @@ SELECT extversion = default_version AS control, extversion = (SELECT max(version
 SELECT type, identity
 	FROM pg_depend, pg_identify_object(classid, objid, objsubid)
 	WHERE refclassid = 'pg_extension'::regclass AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'chatrel')
-		AND deptype = 'e' AND NOT (type = 'type' AND identity NOT IN ('chatrel.chat_group', 'chatrel.chat_message'))
+		AND deptype = 'e' AND NOT (type = 'type' AND identity NOT IN ('chatrel.chat_group', 'chatrel.chat_message', 'chatrel.chat_user'))
 	ORDER BY type COLLATE "C", identity COLLATE "C";
 
 -- nothing in the schema is not a member, or a part of one
@@ -53,7 +53,7 @@ SELECT type, identity AS "has no comment"
 	FROM pg_depend, pg_identify_object(classid, objid, objsubid)
 	WHERE refclassid = 'pg_extension'::regclass AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'chatrel')
 		AND deptype = 'e' AND obj_description(objid, classid::regclass::text) IS NULL
-		AND type NOT IN ('sequence') AND NOT (type = 'type' AND identity NOT IN ('chatrel.chat_group', 'chatrel.chat_message'))
+		AND type NOT IN ('sequence') AND NOT (type = 'type' AND identity NOT IN ('chatrel.chat_group', 'chatrel.chat_message', 'chatrel.chat_user'))
 	ORDER BY 1, 2;
 SELECT attrelid::regclass, attname AS "has no comment" FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
 	WHERE relnamespace = 'chatrel'::regnamespace AND relkind IN ('r', 'v') AND attnum > 0 AND NOT attisdropped AND col_description(attrelid, attnum) IS NULL;

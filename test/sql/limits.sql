@@ -80,6 +80,30 @@ SELECT count(*) FROM generate_series(7850, 8010) i, chatrel.send_group_message(1
 SELECT length(message) AS chars FROM chatrel.send_group_message(1, repeat('x', 10485760));
 SELECT chatrel.send_group_message(1, repeat('x', 10485761));
 
+-- an answer holds 10,000 messages, or 16 MB of them, and says that there is more
+SELECT chatrel.create_group('large', true) \gset
+SELECT id AS large FROM chatrel.my_groups() WHERE name = 'large' \gset
+SELECT count(*) FROM generate_series(1, 6) i, chatrel.send_group_message(:large, repeat('x', 5 * 1024 * 1024 - i));
+SELECT count(*) FROM generate_series(1, 2) i, chatrel.send_group_message(:large, repeat('👋', 5 * 1024 * 1024 - i));
+CREATE TEMP TABLE answers AS
+	WITH RECURSIVE pages AS (
+		SELECT 1 AS page, chatrel.sync(NULL, :large, 1000000) AS answer
+		UNION ALL
+		SELECT page + 1, chatrel.sync(answer ->> 'cursor', :large, 1000000) FROM pages WHERE (answer ->> 'more')::bool)
+	SELECT page, jsonb_array_length(answer -> 'messages') AS messages, answer ->> 'more' AS more FROM pages;
+SELECT * FROM answers ORDER BY page;
+SELECT jsonb_array_length(d -> 'messages') AS messages, d -> 'more' AS more
+	FROM chatrel.get_group_with_chat_history(:large, message_limit => 1000) AS d;
+-- the next page of it, which is the last
+SELECT jsonb_array_length(d -> 'messages') AS messages, d -> 'more' AS more
+	FROM chatrel.get_group_with_chat_history(:large, (SELECT min(id) + 3 FROM chatrel.group_messages(:large)), 3) AS d;
+SELECT chatrel.create_group('many', true) \gset
+SELECT id AS many FROM chatrel.my_groups() WHERE name = 'many' \gset
+SELECT count(*) FROM generate_series(1, 10001) i, chatrel.send_group_message(:many, 'x' || i);
+SELECT jsonb_array_length(d -> 'messages') AS messages, d -> 'more' AS more FROM chatrel.sync(NULL, :many, 2147483647) AS d;
+SELECT jsonb_array_length(d -> 'messages') AS messages, d -> 'more' AS more
+	FROM chatrel.get_group_with_chat_history(:many, message_limit => 2147483647) AS d;
+
 -- names at their longest, of characters that JSON escapes, are announced
 SET chatrel.max_name_length = 640;
 SELECT id AS longest FROM chatrel.create_user(repeat(E'\x01', 640)) \gset

@@ -73,6 +73,11 @@ SELECT * FROM pg_temp.wrong() AS (wrong record);
 SELECT chatrel.follow(9001);
 SELECT chatrel.follow(NULL);
 SELECT chatrel.follow(9002, NULL);
+SELECT chatrel.follow(9002, '');
+SELECT chatrel.follow(9002, repeat('x', 64));
+SELECT chatrel.follow_many('{9002}', '');
+SELECT * FROM chatrel.following(follow_type => '');
+SELECT * FROM chatrel.followers(follow_type => repeat('x', 64));
 SELECT chatrel.follow(42);
 SELECT chatrel.follow(9002, as_user => 42);
 SELECT chatrel.unfollow(NULL);
@@ -101,6 +106,10 @@ SELECT chatrel.follow(9001);
 SELECT chatrel.follow_many('{9002,43,42}');
 SELECT chatrel.follow_many('{9002}', as_user => 42);
 SELECT chatrel.follow(42);
+\set VERBOSITY default
+SELECT chatrel.follow(9002, repeat(U&'\2603', 22));
+SELECT chatrel.follow_many('{9002}', '');
+\set VERBOSITY terse
 -- an error in the middle of many leaves nothing
 SELECT chatrel.follow_many('{9009,42}');
 SELECT chatrel.is_following(9009);
@@ -153,10 +162,35 @@ SAVEPOINT s;
 SELECT chatrel.follow(9004);
 ROLLBACK TO s;
 
+-- what the transaction has not written yet counts, and savepoints take it back
+SAVEPOINT s;
+SELECT chatrel.follow(9006), chatrel.follow(9007), chatrel.follow(9009);
+SAVEPOINT t;
+SELECT chatrel.unfollow(9006), chatrel.unfollow(9007);
+SAVEPOINT u;
+SELECT chatrel.follow(9007);
+RELEASE u;
+SELECT * FROM chatrel.follow_counts();
+ROLLBACK TO t;
+SELECT * FROM chatrel.follow_counts();
+SAVEPOINT v;
+SELECT chatrel.delete_user(9009);
+SELECT * FROM chatrel.follow_counts();
+SELECT * FROM pg_temp.wrong() AS (wrong record);
+ROLLBACK TO v;
+SELECT * FROM chatrel.follow_counts(9009);
+TRUNCATE chatrel.relationships;
+SELECT * FROM chatrel.follow_counts();
+SELECT chatrel.follow(9006);
+SELECT * FROM chatrel.follow_counts();
+ROLLBACK TO v;
+SELECT * FROM chatrel.follow_counts();
+SELECT * FROM pg_temp.wrong() AS (wrong record);
+ROLLBACK TO s;
+SELECT * FROM chatrel.follow_counts();
+
 -- verify and repair
-UPDATE chatrel.follow_counters SET followers = followers + 1 WHERE user_id = 9002;
-DELETE FROM chatrel.follow_counters WHERE user_id = 9006;
-INSERT INTO chatrel.follow_counters VALUES (9012, 77, 5, 5);
+INSERT INTO chatrel.follow_counters VALUES (9002, 0, 0, 1), (9006, 3, 0, -2), (9012, 77, 5, 5);
 SELECT * FROM chatrel.verify_follow_counts();
 SELECT * FROM chatrel.verify_follow_counts(repair => true);
 SELECT * FROM chatrel.verify_follow_counts();
@@ -174,6 +208,76 @@ SET client_min_messages = warning;
 TRUNCATE chatrel.users CASCADE;
 RESET client_min_messages;
 SELECT count(*) FROM chatrel.follow_counters;
+ROLLBACK;
+
+-- when a transaction commits it is written, whatever it did last
+BEGIN;
+INSERT INTO chatrel.users (id, username) SELECT n, 'follow' || n FROM generate_series(9001, 9040) n;
+SELECT count(chatrel.follow(9001, as_user => n)) FROM generate_series(9002, 9040) n;
+COMMIT;
+SELECT sum(followers), sum(following), count(*) FROM chatrel.follow_counters;
+BEGIN;
+SELECT count(chatrel.unfollow(9001, as_user => n)) FROM generate_series(9011, 9040) n;
+SAVEPOINT s;
+SELECT count(chatrel.unfollow(9001, as_user => n)) FROM generate_series(9002, 9010) n;
+ROLLBACK TO s;
+SET TRANSACTION READ ONLY;
+COMMIT;
+SELECT * FROM chatrel.verify_follow_counts();
+SELECT sum(followers), sum(following) FROM chatrel.follow_counters;
+-- each of many in a subtransaction, every other one of which fails
+DO $$
+BEGIN
+	FOR n IN 9011 .. 9040 LOOP
+		BEGIN
+			PERFORM chatrel.follow(9001, as_user => n);
+			PERFORM 1 / (n % 2);
+		EXCEPTION WHEN division_by_zero THEN NULL;
+		END;
+	END LOOP;
+END $$;
+SELECT followers FROM chatrel.follow_counts(9001, as_user => 9001);
+SELECT * FROM chatrel.verify_follow_counts();
+-- the extension goes, and comes again, in the same transaction
+SET client_min_messages = warning;
+BEGIN;
+SELECT chatrel.unfollow(9001, as_user => 9011);
+SAVEPOINT s;
+DROP EXTENSION chatrel;
+CREATE EXTENSION chatrel;
+INSERT INTO chatrel.users (id, username) SELECT n, 'follow' || n FROM generate_series(9001, 9040) n;
+SELECT chatrel.follow(9011, as_user => 9001);
+SELECT * FROM chatrel.verify_follow_counts();
+ROLLBACK TO s;
+COMMIT;
+SELECT followers FROM chatrel.follow_counts(9001, as_user => 9001);
+SELECT * FROM chatrel.verify_follow_counts();
+BEGIN;
+SELECT chatrel.unfollow(9001, as_user => 9002);
+DROP EXTENSION chatrel;
+COMMIT;
+CREATE EXTENSION chatrel;
+RESET client_min_messages;
+
+-- the owner's triggers may suppress a change, and it is not taken for made
+BEGIN;
+INSERT INTO chatrel.users (id, username) SELECT n, 'follow' || n FROM generate_series(9001, 9004) n;
+SELECT chatrel.follow_many('{9001,9003}', as_user => 9002);
+CREATE FUNCTION pg_temp.suppress() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER suppress BEFORE INSERT OR UPDATE OR DELETE ON chatrel.relationships FOR EACH ROW EXECUTE FUNCTION pg_temp.suppress();
+\set ON_ERROR_ROLLBACK on
+\set VERBOSITY default
+SELECT chatrel.follow(9002, as_user => 9001);
+\set VERBOSITY sqlstate
+SELECT chatrel.follow(9001, 'name_only', as_user => 9002);
+SELECT chatrel.follow_many('{9002,9003}', as_user => 9001);
+SELECT chatrel.follow_many('{9001,9003}', 'name_only', as_user => 9002);
+SELECT chatrel.unfollow(9001, as_user => 9002);
+SELECT chatrel.delete_user(9001);
+-- where there is nothing to change, it is said as ever
+SELECT chatrel.follow(9001, as_user => 9002), chatrel.follow_many('{9001,9003,9003}', as_user => 9002), chatrel.unfollow(9002, as_user => 9001);
+\set VERBOSITY terse
+\set ON_ERROR_ROLLBACK off
 ROLLBACK;
 
 -- a snapshot of its own

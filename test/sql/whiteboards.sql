@@ -68,11 +68,11 @@ SELECT (s->>'id')::bigint AS id, s->>'created_at' < s->>'updated_at' AS updated
 FROM jsonb_array_elements(chatrel.get_whiteboard(5001)->'stickers') AS s ORDER BY id;
 SELECT d->>'created_at' < d->>'updated_at' AS updated FROM chatrel.get_whiteboard(5001) AS d;
 -- as the table has them
-SELECT d->'stickers' = jsonb_agg(to_jsonb(s) - '{group_id,whiteboard_id}'::text[] ORDER BY s.id) AS same
+SELECT d->'stickers' = jsonb_agg(to_jsonb(s) - '{group_id,whiteboard_id,position}'::text[] ORDER BY s.position, s.id) AS same
 FROM chatrel.get_whiteboard(5001) AS d, chatrel.stickers s
 WHERE s.whiteboard_id = 5001 GROUP BY d;
 SET TimeZone = 'Asia/Kathmandu';
-SELECT d->'stickers' = jsonb_agg(to_jsonb(s) - '{group_id,whiteboard_id}'::text[] ORDER BY s.id) AS same
+SELECT d->'stickers' = jsonb_agg(to_jsonb(s) - '{group_id,whiteboard_id,position}'::text[] ORDER BY s.position, s.id) AS same
 FROM chatrel.get_whiteboard(5001) AS d, chatrel.stickers s
 WHERE s.whiteboard_id = 5001 GROUP BY d;
 RESET TimeZone;
@@ -128,6 +128,8 @@ CREATE FUNCTION wb_evil.add(bigint, int) RETURNS bigint LANGUAGE plpgsql AS $$
 CREATE OPERATOR wb_evil.+ (LEFTARG = bigint, RIGHTARG = int, FUNCTION = wb_evil.add);
 CREATE FUNCTION wb_evil.now() RETURNS timestamptz LANGUAGE plpgsql AS $$
 	BEGIN RAISE EXCEPTION 'hijacked'; END $$;
+CREATE FUNCTION wb_evil.unnest(bigint[]) RETURNS SETOF bigint LANGUAGE plpgsql AS $$
+	BEGIN RAISE EXCEPTION 'hijacked'; END $$;
 CREATE FUNCTION wb_evil.unnest(text[]) RETURNS SETOF text LANGUAGE plpgsql AS $$
 	BEGIN RAISE EXCEPTION 'hijacked'; END $$;
 \c -
@@ -137,16 +139,62 @@ SET search_path = wb_evil, pg_catalog, public;
 SELECT public.wb_shape(chatrel.create_whiteboard(5001));
 SELECT public.wb_shape(chatrel.change_whiteboard(5003, '{"stickers": [{"url": "u", "title": "1"}, {"url": "u", "title": "2"}]}'));
 SELECT public.wb_shape(chatrel.change_whiteboard(5003, '{"stickers": [{"id": 5008, "url": "u", "title": "one"}, {"url": "u", "title": "3"}]}', 'delete'));
+SELECT public.wb_shape(chatrel.change_whiteboard(5003, '{"stickers": [{"id": 5010, "url": "u", "title": "3"}, {"id": 5008, "url": "u", "title": "one"}]}'));
+SELECT chatrel.delete_sticker(5001, 5010);
 SELECT public.wb_shape(chatrel.change_whiteboard(5003, '{"stickers": []}', 'nilify'));
+SELECT chatrel.delete_whiteboard((chatrel.create_whiteboard(5001)->>'id')::bigint);
 RESET search_path;
 RESET ROLE;
 
--- stickers are ordered by their ids, whoever has made them
+-- stickers are in the order in which they were sent; one that the owner has made comes first
 INSERT INTO chatrel.stickers (id, group_id, whiteboard_id, url, title) VALUES (9001, 5001, 5003, 'u', 'of the owner');
 SET ROLE regress_wb_ann;
 SELECT jsonb_path_query_array(d, '$.stickers[*].id') AS ids
 FROM chatrel.change_whiteboard(5003, '{"stickers": [{"url": "u", "title": "new"}, {"id": 9001, "url": "u", "title": "of the owner"}]}') AS d;
 SELECT jsonb_path_query_array(chatrel.get_whiteboard(5003), '$.stickers[*].id') AS ids;
+RESET ROLE;
+INSERT INTO chatrel.stickers (id, group_id, whiteboard_id, url, title) VALUES (9002, 5001, 5003, 'u', 'of the owner');
+SET ROLE regress_wb_ann;
+SELECT jsonb_path_query_array(chatrel.get_whiteboard(5003), '$.stickers[*].id') AS ids;
+
+-- another order is a change of the whiteboard, but not of its stickers
+SELECT chatrel.get_whiteboard(5003) AS seen \gset
+SELECT chatrel.change_whiteboard(5003, jsonb_set(:'seen', '{stickers}', jsonb_build_array(
+	:'seen'::jsonb #> '{stickers,1}', :'seen'::jsonb #> '{stickers,2}', :'seen'::jsonb #> '{stickers,0}'))) AS turned \gset
+SELECT jsonb_path_query_array(:'turned', '$.stickers[*].id') AS ids,
+	(:'turned'::jsonb->>'version')::int - (:'seen'::jsonb->>'version')::int AS versions,
+	:'turned'::jsonb->'updated_at' > :'seen'::jsonb->'updated_at' AS updated,
+	:'turned'::jsonb #> '{stickers,2}' = :'seen'::jsonb #> '{stickers,0}' AS same_sticker;
+SELECT chatrel.get_whiteboard(5003) = :'turned' AS same;
+-- of strings, as some clients have bigints
+SELECT chatrel.change_whiteboard(5003, regexp_replace(:'turned', '("(?:id|group_id|version)": )([0-9]+)', '\1"\2"', 'g')::jsonb) = :'turned' AS same;
+SELECT wb_error($$SELECT chatrel.change_whiteboard(5003, '{"stickers": [{"id": "0x7", "url": "u", "title": "t"}]}')$$);
+RESET ROLE;
+
+-- deleting; what nilify took off is found in the table
+SET ROLE regress_wb_bob;
+SELECT wb_error('SELECT chatrel.delete_whiteboard(5003)');
+SELECT wb_error('SELECT chatrel.delete_sticker(5001, 9002)');
+RESET ROLE;
+SET ROLE regress_wb_ann;
+SELECT id, title FROM chatrel.stickers WHERE group_id = 5001 AND whiteboard_id IS NULL ORDER BY id;
+SELECT chatrel.delete_sticker(5001, 5002), chatrel.delete_sticker(5001, 9002), chatrel.delete_sticker(5001, 5007);
+SELECT id, whiteboard_id, title FROM chatrel.stickers WHERE group_id = 5001 ORDER BY id;
+SELECT (:'turned'::jsonb->>'version')::int - version AS versions FROM chatrel.whiteboards WHERE id = 5003;
+SELECT chatrel.delete_whiteboard(5003), chatrel.delete_whiteboard(987654321);
+SELECT id, whiteboard_id, title FROM chatrel.stickers WHERE group_id = 5001 ORDER BY id;
+SELECT wb_error('SELECT chatrel.get_whiteboard(5003)');
+-- what does not exist, for programs
+DO $$
+DECLARE
+	named_schema text;
+	named_table text;
+BEGIN
+	PERFORM chatrel.change_whiteboard(5003, '{"stickers": []}');
+EXCEPTION WHEN no_data_found THEN
+	GET STACKED DIAGNOSTICS named_schema = SCHEMA_NAME, named_table = TABLE_NAME;
+	RAISE WARNING 'does not exist: %.%', named_schema, named_table;
+END $$;
 RESET ROLE;
 
 -- who leaves the group loses its whiteboards

@@ -1,7 +1,7 @@
 # A database with data in every table of chatrel is dumped and restored into
-# another cluster, by pg_restore and by psql: every row, privilege and channel is
-# there again, every sequence goes on where it stood, and the triggers of a
-# linked table work.
+# another cluster, by pg_restore and by psql: every row and privilege is there
+# again, every sequence goes on where it stood, and the triggers of a linked table
+# work.  The channels are not in the dump: each group and each user has a new one.
 
 use strict;
 use warnings;
@@ -10,7 +10,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my @tables = qw(users groups groups_members groups_messages groups_channels users_channels all_channel);
+my @tables = qw(users groups groups_members groups_messages);
+my @channels = qw(groups_channels users_channels all_channel);
 my @sequences = qw(users_id_seq groups_id_seq groups_members_id_seq event_ids);
 my @databases = qw(own linked);
 
@@ -50,7 +51,25 @@ my $roles = q{
 $source->safe_psql('postgres', $roles);
 $source->safe_psql('postgres', "CREATE DATABASE $_") foreach @databases;
 
-# What is the same in both: groups, members, messages, channels, a deleted user, gaps
+# Groups and users without a channel
+sub without_channel
+{
+	my ($node, $database) = @_;
+
+	return $node->safe_psql($database, q{
+		SELECT (SELECT count(*) FROM chatrel.groups LEFT JOIN chatrel.groups_channels ON group_id = id WHERE channel IS NULL),
+			(SELECT count(*) FROM chatrel.users LEFT JOIN chatrel.users_channels ON user_id = id WHERE channel IS NULL)});
+}
+
+# The names of all channels: secrets
+sub channels
+{
+	my ($node, $database) = @_;
+
+	return map { split /\n/, $node->safe_psql($database, "SELECT channel FROM chatrel.$_") } @channels;
+}
+
+# What is the same in both: groups, members, messages, a deleted user, gaps
 my $chat = q{
 	SELECT chatrel.create_group('first', true, as_user => 1);
 	SELECT chatrel.create_group('second', as_user => 2);
@@ -89,7 +108,7 @@ $source->safe_psql('linked', q{
 my %before = map { $_ => contents($source, $_) } @databases;
 foreach my $database (@databases)
 {
-	foreach my $table (@tables)
+	foreach my $table (@tables, @channels)
 	{
 		cmp_ok($source->safe_psql($database, "SELECT count(*) FROM chatrel.$table"), '>', 0,
 			"$database: there is something in $table to be kept");
@@ -106,6 +125,12 @@ foreach my $database (@databases)
 		"$database: pg_dump --inserts");
 }
 $source->command_ok([ 'pg_dump', '-t', 'chatrel.*', '-f', "$dumps/rows.sql", '-d', $source->connstr('own') ], 'rows only: pg_dump -t');
+$source->command_ok([ 'pg_dump', '-s', '-f', "$dumps/schema.sql", '-d', $source->connstr('own') ], 'schema only: pg_dump -s');
+$source->command_ok([ 'pg_dump', '-a', '-f', "$dumps/data.sql", '-d', $source->connstr('own') ], 'data only: pg_dump -a');
+$source->command_ok([ 'pg_dump', '-a', '--disable-triggers', '-f', "$dumps/data_alone.sql", '-d', $source->connstr('own') ],
+	'data only, without triggers: pg_dump -a --disable-triggers');
+my $text = join '', map { slurp_file($_) } glob "$dumps/*.sql";
+is(scalar(grep { $text =~ /\Q$_/ } map { channels($source, $_) } @databases), 0, 'no channel is told by a dump');
 $source->stop;
 
 my $target = PostgreSQL::Test::Cluster->new('target');
@@ -130,7 +155,8 @@ foreach my $format (qw(custom sql))
 			$target->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-o', '/dev/null', '-d', $target->connstr($copy), '-f', "$dumps/$database.sql" ],
 				"$copy: psql");
 		}
-		is(contents($target, $copy), $before{$database}, "$copy: rows, sequences, channels and privileges are the same");
+		is(contents($target, $copy), $before{$database}, "$copy: rows, sequences and privileges are the same");
+		is(without_channel($target, $copy), '0|0', "$copy: each group and user has a channel");
 
 		# The sequences go on, and what is new fits what is old
 		is($target->safe_psql($copy, q{SELECT id FROM chatrel.send_group_message(2, 'after', as_user => 2)}), '5',
@@ -143,15 +169,15 @@ foreach my $format (qw(custom sql))
 			'["who is deleted", "after"]', "$copy: the history goes on");
 		is($target->safe_psql($copy, q{SELECT channel = 'chatrel_' || (SELECT channel FROM chatrel.groups_channels WHERE group_id = 1)
 				FROM chatrel.listen_group(1, as_user => 1) AS channel}),
-			't', "$copy: a group is heard on the channel it had");
+			't', "$copy: a group is heard on its channel");
 
-		# An event is heard on the gateway's channel of before, which is known after the restore
+		# An event is heard on the gateway's channel, which is made by the first to ask
 		my ($heard) = $target->safe_psql($copy, q{
 			SELECT chatrel.listen_all();
 			SELECT chatrel.send_group_message(1, 'heard', as_user => 1);
 			SELECT 'end'}) =~ /(chatrel_[0-9a-f-]+)" with payload "\{"group_message"/;
 		is($heard, $target->safe_psql($copy, q{SELECT 'chatrel_' || channel FROM chatrel.all_channel}),
-			"$copy: the gateway hears on the channel it had");
+			"$copy: the gateway hears");
 	}
 }
 
@@ -161,6 +187,20 @@ $target->safe_psql('own_rows', 'CREATE EXTENSION chatrel');
 $target->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-o', '/dev/null', '-d', $target->connstr('own_rows'), '-f', "$dumps/rows.sql" ],
 	'rows only: psql, into a fresh extension');
 is((split /privileges:/, contents($target, 'own_rows'))[0], (split /privileges:/, $before{own})[0], 'rows only: they are all there');
+is(without_channel($target, 'own_rows'), '0|0', 'rows only: and the channels');
+
+# The schema first, and the data after it
+foreach my $data (qw(data data_alone))
+{
+	$target->safe_psql('postgres', "CREATE DATABASE $data");
+	$target->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-o', '/dev/null', '-d', $target->connstr($data), '-f', "$dumps/schema.sql", '-f', "$dumps/$data.sql" ],
+		"$data: psql, into the schema");
+	is(contents($target, $data), $before{own}, "$data: rows, sequences and privileges are the same");
+}
+is(without_channel($target, 'data'), '0|0', 'data only: each group and user has a channel');
+# Without the triggers there are none, until somebody listens
+is(without_channel($target, 'data_alone'), '2|4', 'without triggers: no channels');
+is($target->safe_psql('data_alone', q{SELECT count(DISTINCT channel) FROM chatrel.listen(as_user => 2)}), '2', 'without triggers: who listens makes them');
 
 foreach my $copy (qw(own_custom own_sql))
 {

@@ -65,7 +65,9 @@ my %writes = (
 	create_group => q{chatrel.create_group('h')},
 	create_user => q{chatrel.create_user('dan')},
 	create_whiteboard => 'chatrel.create_whiteboard(1)',
+	delete_sticker => 'chatrel.delete_sticker(1, 1)',
 	delete_user => 'chatrel.delete_user(3)',
+	delete_whiteboard => 'chatrel.delete_whiteboard(1)',
 	follow => 'chatrel.follow(3)',
 	follow_many => 'chatrel.follow_many(ARRAY[3])',
 	join_group => 'chatrel.join_group(1, as_user => 2)',
@@ -76,7 +78,9 @@ my %writes = (
 	listen_group => 'chatrel.listen_group(1)',
 	send_group_message => q{chatrel.send_group_message(1, 'x')},
 	unfollow => 'chatrel.unfollow(2)',
+	unlink_users => 'chatrel.unlink_users()',
 	unlisten => 'chatrel.unlisten()',
+	verify_users => '* FROM chatrel.verify_users(true)',
 );
 
 is_deeply(

@@ -60,7 +60,7 @@ my $chat = q{
 	SELECT chatrel.send_group_message(2, 'never', as_user => 1), chatrel.create_group('never', true, as_user => 1), chatrel.follow(2, as_user => 3), chatrel.create_whiteboard(1, as_user => 1);
 	ROLLBACK;
 	SELECT chatrel.follow_many(ARRAY(SELECT generate_series(2, 150)), as_user => 1);
-	SELECT count(chatrel.follow(f, CASE WHEN f % 3 = 0 THEN 'name_only' ELSE 'posts' END::chatrel.follow_type, as_user => u))
+	SELECT count(chatrel.follow(f, CASE WHEN f % 3 = 0 THEN 'name_only' ELSE 'posts' END, as_user => u))
 		FROM generate_series(1, 20) f, generate_series(21, 120) u WHERE (f * u) % 7 < 3;
 	SELECT count(chatrel.unfollow(f, as_user => u)) FROM generate_series(1, 5) f, generate_series(21, 60) u;
 	SELECT count(chatrel.create_whiteboard(g, as_user => 1)) FROM generate_series(1, 20) g;
@@ -72,8 +72,8 @@ my $chat = q{
 	GRANT EXECUTE ON FUNCTION chatrel.create_user(text, name) TO app;
 	GRANT EXECUTE ON FUNCTION chatrel.listen_all() TO gateway;
 	REVOKE EXECUTE ON FUNCTION chatrel.create_group(text, boolean, bigint) FROM PUBLIC;
-	CREATE TABLE profiles (user_id bigint PRIMARY KEY REFERENCES chatrel.users, follows chatrel.follow_type, message chatrel.chat_message);
-	INSERT INTO profiles SELECT 1, 'name_only', m FROM chatrel.group_messages(1, message_limit => 1, as_user => 1) m;
+	CREATE TABLE profiles (user_id bigint PRIMARY KEY REFERENCES chatrel.users, counts chatrel.follow_totals, message chatrel.chat_message);
+	INSERT INTO profiles SELECT 1, chatrel.follow_counts(as_user => 1), m FROM chatrel.group_messages(1, message_limit => 1, as_user => 1) m;
 	CREATE VIEW celebrities AS SELECT followed_id, follow_type, count(*) FROM chatrel.relationships GROUP BY 1, 2 HAVING count(*) > 20;
 };
 
@@ -100,9 +100,9 @@ sub fill_cluster
 	});
 	$node->safe_psql('linked', q{
 		CREATE EXTENSION chatrel;
-		CREATE TABLE accounts (id serial PRIMARY KEY, "user name" text UNIQUE);
+		CREATE TABLE accounts (id serial PRIMARY KEY, "user name" text UNIQUE, banned boolean NOT NULL DEFAULT false);
 		INSERT INTO accounts ("user name") SELECT 'user ' || u FROM generate_series(1, 200) u;
-		SELECT chatrel.link_users('accounts', 'id', 'user name');
+		SELECT chatrel.link_users('accounts', 'id', 'user name', 'NOT banned');
 		UPDATE chatrel.users SET role_name = (ARRAY['ann', 'bob'])[id] WHERE id < 3;
 	} . $chat . q{
 		DELETE FROM accounts WHERE id % 3 = 1 AND id >= 190;
@@ -219,6 +219,8 @@ my @calls = (
 	[ create_whiteboard => q{SELECT chatrel.create_whiteboard(1, as_user => 1) ->> 'version'}, '1' ],
 	[ change_whiteboard => q{SELECT chatrel.change_whiteboard(11, '{"stickers": [{"url": "https://example.com/new", "title": "new"}]}', as_user => 1) ->> 'version'}, '2' ],
 	[ get_whiteboard => q{SELECT jsonb_array_length(chatrel.get_whiteboard(9, as_user => 1) -> 'stickers')}, '9' ],
+	[ delete_sticker => q{SELECT chatrel.delete_sticker(group_id, min(id), 1), chatrel.delete_sticker(group_id, min(id), 1) FROM chatrel.stickers WHERE whiteboard_id IS NULL GROUP BY group_id}, 't|f' ],
+	[ delete_whiteboard => q{SELECT chatrel.delete_whiteboard(9, as_user => 1), chatrel.delete_whiteboard(9, as_user => 1)}, 't|f' ],
 	[ listen => q{SELECT count(*) FROM chatrel.listen(as_user => 1)}, '22' ],
 	[ listen_group => q{SELECT chatrel.listen_group(3, as_user => 1) = (SELECT 'chatrel_' || channel FROM chatrel.groups_channels WHERE group_id = 3)}, 't' ],
 	[ listen_all => q{SELECT chatrel.listen_all() = (SELECT 'chatrel_' || channel FROM chatrel.all_channel)}, 't' ],
@@ -230,11 +232,15 @@ my %administration = (
 	own => [
 		[ create_user => q{SET ROLE app; SELECT id, username FROM chatrel.create_user('new')}, '202|new' ],
 		[ delete_user => q{SELECT chatrel.delete_user(202); SELECT deleted_at IS NOT NULL FROM chatrel.users WHERE id = 202}, "\nt" ],
-		[ link_users => q{DO $$ BEGIN PERFORM chatrel.link_users('profiles', 'user_id', 'follows'); EXCEPTION WHEN datatype_mismatch THEN RAISE NOTICE 'refused'; END $$}, '' ] ],
+		[ link_users => q{DO $$ BEGIN PERFORM chatrel.link_users('profiles', 'user_id', 'follows'); EXCEPTION WHEN datatype_mismatch THEN RAISE NOTICE 'refused'; END $$}, '' ],
+		[ unlink_users => q{DO $$ BEGIN PERFORM chatrel.unlink_users(); EXCEPTION WHEN object_not_in_prerequisite_state THEN RAISE NOTICE 'refused'; END $$}, '' ],
+		[ verify_users => q{DO $$ BEGIN PERFORM chatrel.verify_users(); EXCEPTION WHEN object_not_in_prerequisite_state THEN RAISE NOTICE 'refused'; END $$}, '' ] ],
 	linked => [
 		[ create_user => q{INSERT INTO accounts ("user name") VALUES ('new'); SELECT max(id), max(username) FILTER (WHERE id = 201) FROM chatrel.users}, '201|new' ],
 		[ delete_user => q{DELETE FROM accounts WHERE id = 201; SELECT deleted_at IS NOT NULL FROM chatrel.users WHERE id = 201}, 't' ],
-		[ link_users => q{UPDATE accounts SET "user name" = 'renamed' WHERE id = 100; SELECT username FROM chatrel.users WHERE id = 100}, 'renamed' ] ],
+		[ link_users => q{UPDATE accounts SET "user name" = 'renamed' WHERE id = 100; SELECT username FROM chatrel.users WHERE id = 100}, 'renamed' ],
+		[ verify_users => q{UPDATE accounts SET banned = true WHERE id = 100; SELECT deleted_at IS NOT NULL FROM chatrel.users WHERE id = 100; SELECT * FROM chatrel.verify_users()}, 't' ],
+		[ unlink_users => q{SELECT chatrel.unlink_users(); SELECT chatrel.link_users('accounts', 'id', 'user name', 'NOT banned') > 0}, "accounts\nt" ] ],
 );
 
 sub check_calls

@@ -25,7 +25,7 @@ $node->safe_psql('postgres', q{
 	CREATE FUNCTION follow(follower bigint, followed bigint, type text DEFAULT 'posts') RETURNS boolean
 	LANGUAGE plpgsql AS $$
 	BEGIN
-		RETURN chatrel.follow(followed, type::chatrel.follow_type, as_user => follower);
+		RETURN chatrel.follow(followed, type, as_user => follower);
 	EXCEPTION WHEN no_data_found OR invalid_parameter_value THEN
 		RETURN NULL;
 	END $$;

@@ -21,6 +21,7 @@ sub fill
 		SELECT chatrel.follow_many(ARRAY(SELECT generate_series(2, 200)), as_user => 1);
 		SELECT chatrel.follow(1, 'name_only', as_user => n) FROM generate_series(2, 150) n;
 		SELECT chatrel.unfollow(1, as_user => n) FROM generate_series(2, 20) n;
+		SELECT chatrel.follow(1, 'close friends', as_user => n) FROM generate_series(150, 152) n;
 		SELECT chatrel.delete_user(200)});
 }
 
@@ -37,7 +38,8 @@ sub graph
 
 fill('postgres');
 my $truth = graph('postgres');
-like($truth, qr/^1\|198\|130$/m, 'the graph is there');
+like($truth, qr/^1\|198\|132$/m, 'the graph is there');
+like($truth, qr/\|1\|close friends\|/, 'with labels of the application\'s own');
 
 my $dir = $node->basedir;
 my @to = ('-h', $node->host, '-p', $node->port);
@@ -56,6 +58,10 @@ foreach my $format ('custom', 'plain')
 	is(graph($format), $truth, "relationships and counts are the same ($format)");
 	is($node->safe_psql($format, 'SELECT count(*) FROM chatrel.verify_follow_counts()'), '0', "counters are right ($format)");
 }
+
+# A label is data: it is found in what was restored, and no type is missing.
+is($node->safe_psql('plain', q{SELECT array_agg(id ORDER BY id) FROM chatrel.followers(1, 'close friends', as_user => 1)}),
+	'{150,151,152}', 'lists by a label');
 
 # The restored graph goes on: new positions are newer.
 is($node->safe_psql('plain', q{
@@ -79,7 +85,7 @@ $node->safe_psql('postgres', 'SELECT chatrel.follow(1, as_user => 2)');
 $node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
 foreach my $question (
 	'SELECT * FROM chatrel.follow_counts()', 'SELECT chatrel.is_following(2)',
-	'SELECT * FROM chatrel.followers(row_limit => 3)', 'SELECT * FROM chatrel.following(2)',
+	'SELECT * FROM chatrel.followers(row_limit => 3)', q{SELECT * FROM chatrel.followers(1, 'close friends')}, 'SELECT * FROM chatrel.following(2)',
 	'SELECT count(*) FROM chatrel.friends()', 'SELECT * FROM chatrel.mutual_followers(3)',
 	'SELECT * FROM chatrel.suggest_follows()', q{SELECT * FROM chatrel.relationship_to('{2,3}')},
 	'SELECT chatrel.me()', 'SELECT * FROM chatrel.verify_follow_counts()')

@@ -341,7 +341,7 @@ subtest 'who locks the tables one by one does not come to a deadlock with the wo
 	$sender->do('SELECT chatrel.join_group(1, as_user => 4)');
 	wait_until(sub { relay_row($admin)->{bytes_waiting} > 0 });
 	wait_until(sub {
-		return value($admin, q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'chatrel relay' AND (state = 'active' OR wait_event = 'Extension')});
+		return value($admin, q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'chatrel relay' AND (state = 'active' OR wait_event IN ('Extension', 'ChatrelRelayRetry'))});
 	});
 	my $log = -s $node->logfile;
 	ok(eval { $locker->do('LOCK TABLE chatrel.groups_channels'); 1 }, 'they get the locks') or diag $@;

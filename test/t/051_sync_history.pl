@@ -144,6 +144,36 @@ subtest 'a crash takes back nothing that a cursor counts as seen' => sub {
 	}
 };
 
+# In one transaction, whose commit is lost: the ids that it has seen are not given again.
+subtest 'a crash after send and sync in one transaction' => sub {
+	my %ends = (
+		'committed' => sub { $_[0]->commit },
+		'in progress' => sub { },
+		'rolled back' => sub { $_[0]->rollback },
+		'its savepoint rolled back' => sub { $_[0]->do('ROLLBACK TO s'); $_[0]->commit });
+
+	foreach my $end (sort keys %ends)
+	{
+		my ($had, $old) = sync_on($primary, undef);
+		my $sender = connect_to($primary);
+		$primary->safe_psql('postgres', 'CHECKPOINT');
+		my $walwriter = stopped('walwriter');
+		$sender->do('SET synchronous_commit = off');
+		$sender->begin_work;
+		$sender->do('SAVEPOINT s');
+		# more than are given by one record of the sequence
+		my $last = (map { send_text($primary, "$end-$_", $sender) } 1 .. 40)[-1];
+		my ($texts, $cursor) = sync_on($primary, $old, dbh => $sender);
+		is(scalar(() = $texts =~ /$end-/g), 40, "$end: it sees its own");
+		$ends{$end}->($sender);
+		crash($walwriter, $sender);
+		my $first = send_text($primary, "$end-new-1");
+		cmp_ok($first, '>', $last, "$end: no id is given again");
+		send_text($primary, "$end-new-$_") foreach 2 .. 50;
+		is(scalar(() = new_texts($primary, $cursor) =~ /$end-new-/g), 50, "$end: everything that was sent after the crash comes");
+	}
+};
+
 subtest 'a crash that loses what nobody has seen' => sub {
 	my ($busy, $walwriter) = (connect_to($primary), stopped('walwriter'));
 	$busy->begin_work;

@@ -10,6 +10,7 @@ use lib $FindBin::RealBin;
 
 use JSON::PP;
 use POSIX ();
+use DBD::Pg qw(:async);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Realtime;
@@ -241,6 +242,34 @@ sub disconnecting_client
 	return;
 }
 
+# Whoever waits keeps no lock: neither maintenance waits for it, nor others behind that.
+sub test_locks
+{
+	my ($node, $what) = @_;
+	my ($waiter, $owner, $sender) = map { connect_to($node) } 1 .. 3;
+	my $pid = $waiter->{pg_pid};
+
+	$owner->do(q{SET lock_timeout = '100 s'});
+	foreach my $begin (0, 1)
+	{
+		my $cursor = value($owner, q{SELECT chatrel.sync('now', as_user => 2) ->> 'cursor'});
+
+		$waiter->begin_work if $begin;
+		$waiter->do("SELECT chatrel.sync('$cursor', wait => '1 hour', as_user => 2)", { pg_async => PG_ASYNC });
+		wait_until(sub { value($owner, q{SELECT wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = ?}, $pid) })
+			or die 'it does not wait';
+		is(value($owner, q{SELECT count(*) FROM pg_locks WHERE pid = ? AND locktype = 'relation'
+			AND relation IN (SELECT oid FROM pg_class WHERE relnamespace = 'chatrel'::regnamespace)}, $pid), 0,
+			"$what: no lock of a table" . ($begin ? ' in a transaction' : ''));
+		$owner->do("VACUUM FULL chatrel.$_") foreach qw(groups_messages groups_members users);
+		$sender->do(q{SELECT chatrel.send_group_message(1, 'wake up', as_user => 1)});
+		is($waiter->pg_result, 1, '... and it hears of what is sent');
+		$waiter->rollback if $begin;
+	}
+	$_->disconnect foreach $waiter, $owner, $sender;
+	return;
+}
+
 foreach my $preloaded (1, 0)
 {
 	my $what = $preloaded ? 'preloaded' : 'not preloaded';
@@ -248,6 +277,7 @@ foreach my $preloaded (1, 0)
 
 	set_up($node);
 	test_wait($node, $what);
+	test_locks($node, $what);
 	test_disconnecting($node, $what);
 	$node->stop;
 }

@@ -229,7 +229,8 @@ sub others_go_on
 
 others_go_on($_)
 	foreach 'leave_group(1)', 'send_group_message(1, \'held\')', 'join_group(2)', 'listen()', 'listen_group(1)', 'sync()', 'follow_many(\'{1,2,4}\')',
-	'unfollow(1)', 'create_group(\'held\', true)', "change_whiteboard($whiteboard, '{\"stickers\": []}')";
+	'unfollow(1)', 'create_group(\'held\', true)', "change_whiteboard($whiteboard, '{\"stickers\": []}')",
+	"delete_whiteboard($whiteboard)", 'delete_sticker(1, 1)';
 
 # Some of what is done to her, and to whom she follows, waits.
 sub waits

@@ -1,0 +1,120 @@
+/*
+ * keys.c
+ *	  The foreign keys of messages, checked once for a send.
+ *
+ * A send holds the membership row, so that group and sender are there: their
+ * deletion removes the membership first, and waits.  PostgreSQL's own checks would
+ * find the same out again for each message, and lock the rows of the group and the
+ * sender, which costs a third of a send; and as all the senders of a group lock one
+ * row, most of these locks make a MultiXactId.
+ *
+ * So the constraints are there, with what they do when a group or a user is deleted,
+ * but the check of a new row is made by this trigger, and left out for a send.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "utils/rel.h"
+
+#include "core/errors.h"
+#include "core/plans.h"
+#include "messages/keys.h"
+
+static SqlPlan group_lock = {
+	.sql = "SELECT FROM chatrel.groups WHERE id" EQ "$1 FOR KEY SHARE",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID)
+};
+
+static SqlPlan sender_lock = {
+	.sql = "SELECT FROM chatrel.users WHERE id" EQ "$1 FOR KEY SHARE",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID)
+};
+
+/* An error between begin and end ends the subtransaction, and with it what is known. */
+static struct
+{
+	FullTransactionId xid;
+	SubTransactionId subxact;
+	int64		group_id;
+	int64		sender_id;
+}			known;
+
+PG_FUNCTION_INFO_V1(chatrel_check_message_keys);
+
+void
+keys_known_begin(int64 group_id, int64 sender_id)
+{
+	known.xid = GetTopFullTransactionId();
+	known.subxact = GetCurrentSubTransactionId();
+	known.group_id = group_id;
+	known.sender_id = sender_id;
+}
+
+void
+keys_known_end(void)
+{
+	known.subxact = InvalidSubTransactionId;
+}
+
+static bool
+keys_are_known(int64 group_id, int64 sender_id)
+{
+	return known.subxact == GetCurrentSubTransactionId() &&
+		FullTransactionIdEquals(known.xid, GetTopFullTransactionIdIfAny()) &&
+		known.group_id == group_id && known.sender_id == sender_id;
+}
+
+/* As PostgreSQL says it of a foreign key. */
+static void
+check_key(SqlPlan *plan, int64 id, const char *column, const char *table)
+{
+	Datum		values[] = {Int64GetDatum(id)};
+
+	if (plan_run(plan, PLAN_WRITE, values, NULL).nrows == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+				 errmsg("insert on table \"groups_messages\" violates foreign key constraint \"groups_messages_%s_fkey\"",
+						column),
+				 errdetail("Key (%s)=(%lld) is not present in table \"%s\".",
+						   column, (long long) id, table),
+				 err_constraint("groups_messages", psprintf("groups_messages_%s_fkey", column))));
+}
+
+Datum
+chatrel_check_message_keys(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+	TupleDesc	tupdesc;
+	OwnerScope	scope;
+	bool		no_group;
+	bool		no_sender;
+	int64		group_id;
+	int64		sender_id;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigdata->tg_event) ||
+		!TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("chatrel.check_message_keys() is for the trigger of chatrel.groups_messages")));
+
+	tupdesc = RelationGetDescr(trigdata->tg_relation);
+	group_id = DatumGetInt64(SPI_getbinval(trigdata->tg_trigtuple, tupdesc,
+										   SPI_fnumber(tupdesc, "group_id"), &no_group));
+	sender_id = DatumGetInt64(SPI_getbinval(trigdata->tg_trigtuple, tupdesc,
+											SPI_fnumber(tupdesc, "sender_id"), &no_sender));
+	if (keys_are_known(group_id, sender_id))
+		return PointerGetDatum(trigdata->tg_trigtuple);
+
+	owner_begin(&scope, fcinfo);
+	if (!no_group)
+		check_key(&group_lock, group_id, "group_id", "groups");
+	if (!no_sender)
+		check_key(&sender_lock, sender_id, "sender_id", "users");
+	owner_end(&scope);
+	return PointerGetDatum(trigdata->tg_trigtuple);
+}

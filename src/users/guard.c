@@ -1,0 +1,68 @@
+/*
+ * guard.c
+ *	  What keeps chatrel.users whole while several write it: its locks, and the
+ *	  constraint on the names, which can wait.
+ *
+ * The order of locks is that of who writes to a linked table: first that table,
+ * then chatrel.users.
+ */
+#include "postgres.h"
+
+#include "core/plans.h"
+#include "users/guard.h"
+
+static SqlPlan users_lock = {
+	.sql = "LOCK TABLE chatrel.users IN ROW EXCLUSIVE MODE",
+	.expected = SPI_OK_UTILITY
+};
+
+static SqlPlan users_lock_alone = {
+	.sql = "LOCK TABLE chatrel.users IN SHARE ROW EXCLUSIVE MODE",
+	.expected = SPI_OK_UTILITY
+};
+
+static SqlPlan names_defer = {
+	.sql = "SET CONSTRAINTS chatrel.users_username_key DEFERRED",
+	.expected = SPI_OK_UTILITY
+};
+
+static SqlPlan names_check = {
+	.sql = "SET CONSTRAINTS chatrel.users_username_key IMMEDIATE",
+	.expected = SPI_OK_UTILITY
+};
+
+/* Until the transaction ends nobody may link a table. */
+void
+lock_users(void)
+{
+	plan_run(&users_lock, PLAN_WRITE, NULL, NULL);
+}
+
+/* Nobody else may create, delete, rename or mirror a user either. */
+void
+lock_users_alone(void)
+{
+	plan_run(&users_lock_alone, PLAN_WRITE, NULL, NULL);
+}
+
+/* Until check_names(), or until the transaction ends, two users may have the same name. */
+void
+defer_names(void)
+{
+	plan_run(&names_defer, PLAN_WRITE, NULL, NULL);
+}
+
+void
+check_names(void)
+{
+	plan_run(&names_check, PLAN_WRITE, NULL, NULL);
+}
+
+/* What is taken, in the fields of an error that programs read. */
+int
+err_users(const char *constraint)
+{
+	err_generic_string(PG_DIAG_SCHEMA_NAME, "chatrel");
+	err_generic_string(PG_DIAG_TABLE_NAME, "users");
+	return err_generic_string(PG_DIAG_CONSTRAINT_NAME, constraint);
+}
