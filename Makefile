@@ -19,7 +19,7 @@ OBJS = $(patsubst $(here)%.c,%.o,$(SOURCES))
 
 # The install script is put together of these, in this order: what each part creates, and after
 # all of that, from its line "-- privileges" on, what each grants (sql/parts/schema.sql says why).
-SQL_PARTS = schema users groups messages relationships delivery receive whiteboards
+SQL_PARTS = schema users groups events messages relationships delivery receive whiteboards
 sql_parts = $(SQL_PARTS:%=$(here)sql/parts/%.sql)
 # Outside the source tree it is named in full, or make would take one that it finds in there.
 DATA_built = $(if $(filter-out ./,$(here)),$(CURDIR)/)sql/chatrel--$(EXTVERSION).sql

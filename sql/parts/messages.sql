@@ -1,34 +1,6 @@
 /* Messages of groups */
 
 /*
- * One sequence gives the ids of all that sync() has to show, so that one number
- * says what was seen.  No identity column, which would have a sequence of its
- * own.  Its cache must be 1: src/receive/cursor.c says why.
- */
-CREATE SEQUENCE chatrel.event_ids;
-COMMENT ON SEQUENCE chatrel.event_ids IS 'the ids of messages, in the order in which they are sent';
-SELECT pg_catalog.pg_extension_config_dump('chatrel.event_ids', '');
-
-/*
- * What src/core/epoch.c says.  Not dumped: a database that is restored from a
- * dump has no history in common with the one that was dumped.
- */
-CREATE TABLE chatrel.epochs (
-	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	started_at timestamptz NOT NULL,
-	database_id oid NOT NULL,
-	last_id bigint NOT NULL,
-	xid xid8 NOT NULL DEFAULT pg_current_xact_id()
-);
-COMMENT ON TABLE chatrel.epochs IS 'private: the runs of the server in which ids were drawn, by which sync() knows whether ids have been given again';
-COMMENT ON COLUMN chatrel.epochs.id IS 'the order of recording';
-COMMENT ON COLUMN chatrel.epochs.started_at IS 'when the server was started';
-COMMENT ON COLUMN chatrel.epochs.database_id IS 'oid of the database: a copy made by CREATE DATABASE has another one';
-COMMENT ON COLUMN chatrel.epochs.last_id IS 'the last id that was given before';
-COMMENT ON COLUMN chatrel.epochs.xid IS 'the transaction that recorded it, which draws an id next';
-ALTER TABLE chatrel.epochs ENABLE ROW LEVEL SECURITY;
-
-/*
  * There is no index on sender_id: users are marked deleted and not removed, so
  * that nothing ever looks for the messages of one sender, and every send would
  * pay for it.

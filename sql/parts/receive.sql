@@ -28,13 +28,13 @@ COMMENT ON FUNCTION chatrel.unlisten() IS
 	'makes the session stop listening to chatrel''s channels, and returns their names';
 
 CREATE FUNCTION chatrel.sync(cursor text DEFAULT NULL, group_id bigint DEFAULT NULL,
-		message_limit integer DEFAULT 100, wait interval DEFAULT NULL, as_user bigint DEFAULT NULL)
+		event_limit integer DEFAULT 100, wait interval DEFAULT NULL, as_user bigint DEFAULT NULL)
 	RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'chatrel_sync'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 100000;
 COMMENT ON FUNCTION chatrel.sync(text, bigint, integer, interval, bigint) IS
-	'the messages of the user''s groups (or one group) that the cursor has not seen, and the next '
-	'cursor: {"messages", "cursor", "more"}; waits for the first up to wait';
+	'what has happened in the user''s groups (or one group) and to the user that the cursor has not '
+	'seen, and the next cursor: {"events", "cursor", "more"}; waits for the first up to wait';
 
 CREATE FUNCTION chatrel.get_group_with_chat_history(group_id bigint, before_id bigint DEFAULT NULL,
 		message_limit integer DEFAULT 50, member_limit integer DEFAULT 50,

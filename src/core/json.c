@@ -17,6 +17,7 @@ void
 json_begin_text(JsonWriter *json)
 {
 	json->as_text = true;
+	json->utc = true;
 	initStringInfo(&json->text);
 }
 
@@ -219,6 +220,44 @@ json_timestamp(JsonWriter *json, const char *key, TimestampTz value)
 	int			utc = 0;
 
 	JsonEncodeDateTime(string, TimestampTzGetDatum(value), TIMESTAMPTZOID,
-					   json->as_text ? &utc : NULL);
+					   json->utc ? &utc : NULL);
 	json_string(json, key, string);
+}
+
+/* A value of another document */
+static void
+json_value(JsonWriter *json, const char *key, JsonbValue *value)
+{
+	if (!json->as_text)
+		push_scalar(json, key, value);
+	else if (value->type == jbvBinary)
+		append_value(json, key, JsonbToCString(NULL, value->val.binary.data,
+											   value->val.binary.len));
+	else if (value->type == jbvString)
+		json_string(json, key, pnstrdup(value->val.string.val, value->val.string.len));
+	else if (value->type == jbvNumeric)
+		append_value(json, key,
+					 DatumGetCString(DirectFunctionCall1(numeric_out,
+														 NumericGetDatum(value->val.numeric))));
+	else if (value->type == jbvBool)
+		json_bool(json, key, value->val.boolean);
+	else
+		json_text(json, key, NULL);
+}
+
+void
+json_merge(JsonWriter *json, Jsonb *object)
+{
+	JsonbIterator *it = JsonbIteratorInit(&object->root);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	char	   *key = NULL;
+
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			key = pnstrdup(value.val.string.val, value.val.string.len);
+		else if (token == WJB_VALUE)
+			json_value(json, key, &value);
+	}
 }

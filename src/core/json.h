@@ -5,7 +5,8 @@
  * A JsonWriter writes the same calls as a text, which NOTIFY takes, or as a
  * jsonb, which functions return; so an event that is heard and the same event
  * in a document have one description.  Times in a text are in UTC, since its
- * reader may have set another time zone; in a jsonb in the session's.
+ * reader may have set another time zone; in a jsonb in the session's, unless the
+ * writer is told otherwise.
  *
  * An id is a number or a string, as chatrel.json_ids says: a client whose numbers
  * are doubles takes ids above 2^53 for others.
@@ -21,6 +22,7 @@
 typedef struct JsonWriter
 {
 	bool		as_text;
+	bool		utc;			/* times, whatever the session's time zone */
 	StringInfoData text;
 	JsonbInState state;
 } JsonWriter;
@@ -40,6 +42,8 @@ extern void json_id(JsonWriter *json, const char *key, int64 id);
 extern void json_int64(JsonWriter *json, const char *key, int64 value);
 extern void json_string(JsonWriter *json, const char *key, const char *value);
 extern void json_text(JsonWriter *json, const char *key, const text *value);
+/* The keys of an object become keys of the one that is written. */
+extern void json_merge(JsonWriter *json, Jsonb *object);
 extern void json_timestamp(JsonWriter *json, const char *key, TimestampTz value);
 
 #endif							/* CHATREL_JSON_H */

@@ -17,6 +17,7 @@
 #include "core/identity.h"
 #include "core/plans.h"
 #include "delivery/events.h"
+#include "delivery/record.h"
 #include "groups/members.h"
 
 static SqlPlan member_lock = {
@@ -70,6 +71,10 @@ static SqlPlan memberships_remove = {
 	.expected = SPI_OK_SELECT,
 	PLAN_ARGS(INT8OID)
 };
+
+/* Why somebody is no member any more, as the events say it */
+#define LEFT_BY_LEAVING		"left"
+#define LEFT_BY_DELETION	"deleted"
 
 PG_FUNCTION_INFO_V1(chatrel_join_group);
 PG_FUNCTION_INFO_V1(chatrel_leave_group);
@@ -150,19 +155,63 @@ announce_relisten(EventTarget target, int64 id, int64 group_id)
 	announce(target, id, false, &event);
 }
 
-/* The id makes two joins, or two leaves, of one member two events. */
-static void
-announce_member(EventTarget target, const char *kind, int64 member_id, int64 group_id,
-				int64 user_id, const char *username)
+static Jsonb *
+member_detail(const char *username, const char *reason)
 {
-	JsonWriter	event;
+	JsonWriter	json;
 
-	event_begin(&event, kind);
-	json_id(&event, "id", member_id);
-	json_id(&event, "group_id", group_id);
-	json_id(&event, "user_id", user_id);
-	json_string(&event, "username", username);
-	announce(target, group_id, true, &event);
+	json_begin_jsonb(&json);
+	json_begin_object(&json, NULL);
+	json_string(&json, "username", username);
+	json_string(&json, "reason", reason);
+	json_end_object(&json);
+	return DatumGetJsonbP(json_end_jsonb(&json));
+}
+
+/* The group hears of a new member, and so do the member's own sessions. */
+static void
+record_addition(int64 group_id, int64 user_id, const char *username)
+{
+	RecordedEvent joined = {
+		.kind = "member_joined",
+		.group_id = group_id,
+		.actor_id = user_id,
+		.user_id = user_id,
+		.detail = event_detail("username", username)
+	};
+	RecordedEvent added = {
+		.kind = "added_to_group",
+		.group_id = group_id,
+		.recipient_id = user_id,
+		.actor_id = user_id
+	};
+
+	record_event(&joined);
+	record_event(&added);
+}
+
+/* The last that the member hears of the group is that; who is deleted hears nothing. */
+static void
+record_removal(int64 group_id, int64 user_id, const char *username, const char *reason)
+{
+	RecordedEvent left = {
+		.kind = "member_left",
+		.group_id = group_id,
+		.actor_id = user_id,
+		.user_id = user_id,
+		.detail = member_detail(username, reason)
+	};
+	RecordedEvent removed = {
+		.kind = "removed_from_group",
+		.group_id = group_id,
+		.recipient_id = user_id,
+		.actor_id = user_id,
+		.detail = event_detail("reason", reason)
+	};
+
+	record_member_event(&left, EVENT_OLD_CHANNEL);
+	if (strcmp(reason, LEFT_BY_DELETION) != 0)
+		record_event(&removed);
 }
 
 /*
@@ -181,8 +230,7 @@ add_member(int64 group_id, int64 user_id)
 
 		if (added.nrows > 0)
 		{
-			announce_member(EVENT_GROUP, "member_joined", result_int64(&added, 0, 1), group_id,
-							user_id, result_cstring(&added, 0, 2));
+			record_addition(group_id, user_id, result_cstring(&added, 0, 2));
 			announce_relisten(EVENT_USER, user_id, group_id);
 			return true;
 		}
@@ -199,15 +247,14 @@ add_member(int64 group_id, int64 user_id)
  * the removed member hears no more, and the old one a last word to the others.
  */
 static void
-announce_removals(const PlanResult *removed, int64 user_id)
+announce_removals(const PlanResult *removed, int64 user_id, const char *reason)
 {
 	for (uint64 i = 0; i < removed->nrows; i++)
 	{
 		int64		group_id = result_int64(removed, i, 1);
 
 		CHECK_FOR_INTERRUPTS();
-		announce_member(EVENT_OLD_CHANNEL, "member_left", result_int64(removed, i, 2),
-						group_id, user_id, result_cstring(removed, i, 3));
+		record_removal(group_id, user_id, result_cstring(removed, i, 3), reason);
 		announce_relisten(EVENT_OLD_CHANNEL, group_id, group_id);
 	}
 }
@@ -218,7 +265,7 @@ remove_all_memberships(int64 user_id)
 	Datum		values[] = {Int64GetDatum(user_id)};
 	PlanResult	removed = plan_run(&memberships_remove, PLAN_WRITE, values, NULL);
 
-	announce_removals(&removed, user_id);
+	announce_removals(&removed, user_id, LEFT_BY_DELETION);
 }
 
 /* ---------- functions ---------- */
@@ -270,7 +317,7 @@ chatrel_leave_group(PG_FUNCTION_ARGS)
 		require_group(group_id);
 		require_user(user_id);
 	}
-	announce_removals(&removed, user_id);
+	announce_removals(&removed, user_id, LEFT_BY_LEAVING);
 	owner_end(&scope);
 
 	PG_RETURN_BOOL(removed.nrows > 0);

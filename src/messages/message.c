@@ -8,17 +8,7 @@
 
 #include "messages/message.h"
 
-/* The columns of MESSAGE_COLUMNS() */
-enum
-{
-	MESSAGE_ID = 1,
-	MESSAGE_DATETIME,
-	MESSAGE_GROUP_ID,
-	MESSAGE_SENDER_ID,
-	MESSAGE_TEXT
-};
-
-/* How many of the first rows, at most limit, a document takes. */
+/* How many of the first rows, at most limit, a document takes; one without a text is small. */
 uint64
 messages_that_fit(const PlanResult *page, uint64 limit)
 {
@@ -27,7 +17,8 @@ messages_that_fit(const PlanResult *page, uint64 limit)
 
 	for (uint64 row = 0; row < nmessages; row++)
 	{
-		bytes += toast_raw_datum_size(result_datum(page, row, MESSAGE_TEXT));
+		if (!result_is_null(page, row, MESSAGE_TEXT))
+			bytes += toast_raw_datum_size(result_datum(page, row, MESSAGE_TEXT));
 		if (row > 0 && bytes > PAGE_MAX_BYTES)
 			return row;
 	}

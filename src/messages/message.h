@@ -22,6 +22,16 @@ typedef struct Message
 	alias ".id, " alias ".datetime, " alias ".group_id, " alias ".sender_id, " alias ".message"
 #define MESSAGE_NCOLUMNS	5
 
+/* Its columns */
+enum
+{
+	MESSAGE_ID = 1,
+	MESSAGE_DATETIME,
+	MESSAGE_GROUP_ID,
+	MESSAGE_SENDER_ID,
+	MESSAGE_TEXT
+};
+
 /* The id, as the index on all messages has it (sql/parts/messages.sql says why) */
 #define MESSAGE_ORDER(alias) "(" alias ".id OPERATOR(pg_catalog.+) 0)"
 

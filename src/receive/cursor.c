@@ -74,7 +74,8 @@
 #include "receive/cursor_seal.h"
 
 static SqlPlan anchor_find = {
-	.sql = "SELECT FROM chatrel.groups_messages t WHERE " MESSAGE_ORDER("t") EQ "$1 AND t.xid" EQ "$2",
+	.sql = "SELECT FROM chatrel.groups_messages t WHERE " MESSAGE_ORDER("t") EQ "$1 AND t.xid" EQ "$2"
+	" UNION ALL SELECT FROM chatrel.events e WHERE e.id" EQ "$1 AND e.xid" EQ "$2",
 	.expected = SPI_OK_SELECT,
 	PLAN_ARGS(INT8OID, XID8OID),
 	.by_index = true

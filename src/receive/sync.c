@@ -1,6 +1,6 @@
 /*
  * sync.c
- *	  Catching up: every message that a cursor has not seen, exactly once.
+ *	  Catching up: every event that a cursor has not seen, exactly once.
  *
  * What a cursor is, and why nothing can be missing, is in cursor.c.  Each
  * attempt reads with a new snapshot, whatever the isolation level, and the cursor
@@ -33,6 +33,7 @@
 #include "core/identity.h"
 #include "core/plans.h"
 #include "delivery/queue.h"
+#include "delivery/record.h"
 #include "groups/members.h"
 #include "messages/message.h"
 #include "receive/cursor.h"
@@ -48,43 +49,122 @@
 /* Ten years, in microseconds. */
 #define LONGEST_WAIT	((double) 10 * 365 * USECS_PER_DAY)
 
-/* A message, and the transaction that sent it */
-#define UNSEEN_COLUMNS	MESSAGE_COLUMNS("t") ", t.xid"
-#define UNSEEN_XID		(MESSAGE_NCOLUMNS + 1)
+/* Messages and recorded events in one list: each has what the other has not as null. */
+#define OF_MESSAGE	MESSAGE_COLUMNS("t") ", t.xid, " EVENT_NO_COLUMNS
+#define OF_EVENT \
+	"e.id, e.created_at, e.group_id, e.actor_id, NULL::pg_catalog.text, e.xid, " EVENT_COLUMNS("e")
+
+/* Its columns, after those of a message */
+enum
+{
+	UNSEEN_XID = MESSAGE_NCOLUMNS + 1,
+	UNSEEN_KIND,				/* null: a message */
+	UNSEEN_RECIPIENT_ID,
+	UNSEEN_USER_ID,
+	UNSEEN_MESSAGE_ID,
+	UNSEEN_DETAIL
+};
+
+#define IS_MEMBER(group_id) \
+	"EXISTS (SELECT FROM chatrel.groups_members m" \
+	" WHERE m.group_id" EQ group_id " AND m.user_id" EQ "$1)"
+
+/* What a user may see of all that there is */
+#define MESSAGE_IS_FOR_USER	IS_MEMBER("t.group_id")
+#define EVENT_IS_FOR_USER \
+	"CASE WHEN e.recipient_id IS NULL THEN " IS_MEMBER("e.group_id") \
+	" ELSE e.recipient_id" EQ "$1 END"
+
+/* The same in one group, $2: what is for its members */
+#define MESSAGE_IS_FOR_GROUP	"t.group_id" EQ "$2 AND " IS_MEMBER("$2")
+#define EVENT_IS_FOR_GROUP \
+	"e.recipient_id IS NULL AND e.group_id" EQ "$2 AND " IS_MEMBER("$2")
 
 /*
  * $1 user, $2 group, $3 high, $4 limit; $5, $6, $7 the ranges' lo, hi and seen.
- * One message more than is returned tells that there are more.  What came late is
- * looked up by its xid, before anything else is joined to it (OFFSET 0): the
- * planner cannot know how few those are.
+ * What came late is looked up by its xid, before it is asked whom it is for
+ * (OFFSET 0): the planner cannot know how little that is.
  */
-#define UNSEEN(of_group) \
-	"SELECT n.* FROM chatrel.groups_members m CROSS JOIN LATERAL" \
-	" (SELECT " UNSEEN_COLUMNS " FROM chatrel.groups_messages t" \
-	" WHERE t.group_id" EQ "m.group_id AND t.id" GT "$3" \
-	" ORDER BY t.id LIMIT $4) n" \
-	" WHERE m.user_id" EQ "$1" of_group \
-	" UNION ALL" \
-	" SELECT late.*" \
-	" FROM ROWS FROM (pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7)) r (lo, hi, seen)" \
-	" CROSS JOIN LATERAL (SELECT " UNSEEN_COLUMNS " FROM chatrel.groups_messages t" \
-	" WHERE t.xid" GE "r.lo AND t.xid" LT "r.hi" \
-	" AND t.id" GT "r.seen AND t.id" LE "$3 OFFSET 0) late" \
-	" WHERE EXISTS (SELECT FROM chatrel.groups_members m" \
-	" WHERE m.group_id" EQ "late.group_id AND m.user_id" EQ "$1" of_group ")" \
+#define LATE(message_filter, event_filter) \
+	" UNION ALL SELECT t.* FROM ROWS FROM (pg_catalog.unnest($5), pg_catalog.unnest($6)," \
+	" pg_catalog.unnest($7)) r (lo, hi, seen) CROSS JOIN LATERAL" \
+	" (SELECT " OF_MESSAGE " FROM chatrel.groups_messages t" \
+	" WHERE t.xid" GE "r.lo AND t.xid" LT "r.hi AND t.id" GT "r.seen AND t.id" LE "$3" \
+	" OFFSET 0) t WHERE " message_filter \
+	" UNION ALL SELECT e.* FROM ROWS FROM (pg_catalog.unnest($5), pg_catalog.unnest($6)," \
+	" pg_catalog.unnest($7)) r (lo, hi, seen) CROSS JOIN LATERAL" \
+	" (SELECT " OF_EVENT " FROM chatrel.events e" \
+	" WHERE e.xid" GE "r.lo AND e.xid" LT "r.hi AND e.id" GT "r.seen AND e.id" LE "$3" \
+	" OFFSET 0) e WHERE " event_filter \
 	" ORDER BY 1 LIMIT $4"
 
-static SqlPlan unseen_of_all = {
-	.sql = UNSEEN(""),
+/* The next of a group */
+#define NEXT_MESSAGES(of_group) \
+	"(SELECT " OF_MESSAGE " FROM chatrel.groups_messages t" \
+	" WHERE t.group_id" EQ of_group " AND t.id" GT "$3 ORDER BY t.id LIMIT $4)"
+#define NEXT_EVENTS(of_group) \
+	"(SELECT " OF_EVENT " FROM chatrel.events e WHERE e.recipient_id IS NULL" \
+	" AND e.group_id" EQ of_group " AND e.id" GT "$3 ORDER BY e.id LIMIT $4)"
+
+#define UNSEEN_ARGS \
+	INT8OID, INT8OID, INT8OID, INT8OID, XID8ARRAYOID, XID8ARRAYOID, INT8ARRAYOID
+
+static SqlPlan unseen_of_group = {
+	.sql = "SELECT n.* FROM (SELECT WHERE " IS_MEMBER("$2") ") member CROSS JOIN LATERAL ("
+	NEXT_MESSAGES("$2") " UNION ALL " NEXT_EVENTS("$2") ") n"
+	LATE(MESSAGE_IS_FOR_GROUP, EVENT_IS_FOR_GROUP),
 	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID, INT8OID, INT8OID, INT8OID, XID8ARRAYOID, XID8ARRAYOID, INT8ARRAYOID),
+	PLAN_ARGS(UNSEEN_ARGS),
 	.by_index = true
 };
 
-static SqlPlan unseen_of_group = {
-	.sql = UNSEEN(" AND m.group_id" EQ "$2"),
+/* Group by group: for who is in few of them */
+static SqlPlan unseen_by_groups = {
+	.sql = "SELECT n.* FROM chatrel.groups_members m CROSS JOIN LATERAL ("
+	NEXT_MESSAGES("m.group_id") " UNION ALL " NEXT_EVENTS("m.group_id") ") n"
+	" WHERE m.user_id" EQ "$1"
+	" UNION ALL (SELECT " OF_EVENT " FROM chatrel.events e"
+	" WHERE e.recipient_id" EQ "$1 AND e.id" GT "$3 ORDER BY e.id LIMIT $4)"
+	LATE(MESSAGE_IS_FOR_USER, EVENT_IS_FOR_USER),
 	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID, INT8OID, INT8OID, INT8OID, XID8ARRAYOID, XID8ARRAYOID, INT8ARRAYOID),
+	PLAN_ARGS(UNSEEN_ARGS),
+	.by_index = true
+};
+
+/* By the ids of all groups, up to $8: for who is in many, or where there is little */
+static SqlPlan unseen_by_ids = {
+	.sql = "SELECT " OF_MESSAGE " FROM chatrel.groups_messages t"
+	" WHERE " MESSAGE_ORDER("t") GT "$3 AND " MESSAGE_ORDER("t") LE "$8 AND " MESSAGE_IS_FOR_USER
+	" UNION ALL SELECT " OF_EVENT " FROM chatrel.events e"
+	" WHERE e.id" GT "$3 AND e.id" LE "$8 AND " EVENT_IS_FOR_USER
+	LATE(MESSAGE_IS_FOR_USER, EVENT_IS_FOR_USER),
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(UNSEEN_ARGS, INT8OID),
+	.by_index = true
+};
+
+/* How many groups a user is in, as far as it matters. */
+static SqlPlan count_groups = {
+	.sql = "SELECT pg_catalog.count(*) FROM"
+	" (SELECT FROM chatrel.groups_members WHERE user_id" EQ "$1 LIMIT $2) m",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8OID),
+	.by_index = true
+};
+
+/* The last id that was given: all that is visible have one up to that. */
+static SqlPlan last_id = {
+	.sql = "SELECT last_value FROM chatrel.event_ids",
+	.expected = SPI_OK_SELECT
+};
+
+/* The last of all that is visible */
+static SqlPlan newest = {
+	.sql = "(SELECT t.id, t.xid FROM chatrel.groups_messages t"
+	" ORDER BY " MESSAGE_ORDER("t") " DESC LIMIT 1)"
+	" UNION ALL (SELECT e.id, e.xid FROM chatrel.events e ORDER BY e.id DESC LIMIT 1)"
+	" ORDER BY 1 DESC LIMIT 1",
+	.expected = SPI_OK_SELECT,
 	.by_index = true
 };
 
@@ -92,30 +172,15 @@ static SqlPlan unseen_of_group = {
 static SqlPlan visible_of_ranges = {
 	.sql = "SELECT r.n, l.id"
 	" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY r (lo, hi, n)"
-	" CROSS JOIN LATERAL (SELECT pg_catalog.max(t.id) AS id FROM chatrel.groups_messages t"
-	" WHERE t.xid" GE "r.lo AND t.xid" LT "r.hi) l"
+	" CROSS JOIN LATERAL (SELECT GREATEST("
+	"(SELECT pg_catalog.max(t.id) FROM chatrel.groups_messages t"
+	" WHERE t.xid" GE "r.lo AND t.xid" LT "r.hi),"
+	" (SELECT pg_catalog.max(e.id) FROM chatrel.events e"
+	" WHERE e.xid" GE "r.lo AND e.xid" LT "r.hi)) AS id) l"
 	" WHERE l.id IS NOT NULL",
 	.expected = SPI_OK_SELECT,
 	PLAN_ARGS(XID8ARRAYOID, XID8ARRAYOID),
 	.by_index = true
-};
-
-#define LAST_MESSAGE(of_group) \
-	"SELECT l.id, l.xid FROM chatrel.groups_members m CROSS JOIN LATERAL" \
-	" (SELECT t.id, t.xid FROM chatrel.groups_messages t WHERE t.group_id" EQ "m.group_id" \
-	" ORDER BY t.id DESC LIMIT 1) l WHERE m.user_id" EQ "$1" of_group \
-	" ORDER BY l.id DESC LIMIT 1"
-
-static SqlPlan last_message_of_all = {
-	.sql = LAST_MESSAGE(""),
-	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID, INT8OID)
-};
-
-static SqlPlan last_message_of_group = {
-	.sql = LAST_MESSAGE(" AND m.group_id" EQ "$2"),
-	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID, INT8OID)
 };
 
 PG_FUNCTION_INFO_V1(chatrel_sync);
@@ -128,7 +193,7 @@ typedef struct Sync
 	int64		group_id;		/* or 0 */
 	int64		limit;
 	Cursor	   *cursor;			/* null before the first attempt */
-	PlanResult	unseen;			/* the messages to return, and perhaps one more */
+	PlanResult	unseen;			/* the events to return, and perhaps one more */
 	uint64		found;			/* how many to return */
 	bool		more;
 } Sync;
@@ -236,6 +301,55 @@ anchor_cursor(Cursor *cursor, const PlanResult *found, uint64 nfound, int xid_co
 	}
 }
 
+/* How many of the groups there are up to limit. */
+static int64
+groups_up_to(int64 user_id, int64 limit)
+{
+	Datum		values[] = {Int64GetDatum(user_id), Int64GetDatum(limit)};
+	PlanResult	count = plan_run(&count_groups, PLAN_READ, values, NULL);
+
+	return result_int64(&count, 0, 1);
+}
+
+/*
+ * What is unseen in all of the user's groups.  By the ids of everybody's events
+ * where those that are left are few, or the user is in more groups than that; a
+ * part of them is enough if it fills the page.
+ */
+static PlanResult
+unseen_of_all(Sync *sync, Datum *values)
+{
+	int64		high = sync->cursor->high;
+	PlanResult	last = plan_run(&last_id, PLAN_READ, NULL, NULL);
+	int64		left = result_int64(&last, 0, 1) - high;
+
+	for (int64 part = 2 * (sync->limit + 1);; part *= 4)
+	{
+		PlanResult	unseen;
+
+		if (left > part && groups_up_to(sync->user_id, part + 1) <= part)
+			return plan_run(&unseen_by_groups, PLAN_READ, values, NULL);
+		values[7] = Int64GetDatum(high + Min(left, part));
+		unseen = plan_run(&unseen_by_ids, PLAN_READ, values, NULL);
+		if (left <= part || unseen.nrows > sync->limit)
+			return unseen;
+	}
+}
+
+/* Everything that is visible has been seen, whoever it is for. */
+static void
+see_newest(Cursor *cursor, Snapshot snapshot)
+{
+	PlanResult	last = plan_run(&newest, PLAN_READ, NULL, NULL);
+
+	/* The last is enough: no id up to its own is given again. */
+	flush_found(&last, last.nrows, 2);
+	if (cursor->anchor.id == 0)
+		anchor_cursor(cursor, &last, last.nrows, 2);
+	cursor_advance(cursor, snapshot, last.nrows > 0 ? result_int64(&last, 0, 1) : 0);
+	see_restored(cursor);
+}
+
 /* Finds what the cursor has not seen; the cursor then has. */
 static void
 fetch_unseen(Sync *sync, Snapshot snapshot)
@@ -249,11 +363,12 @@ fetch_unseen(Sync *sync, Snapshot snapshot)
 		Int64GetDatum(sync->limit + 1),
 		range_datum(cursor, offsetof(CursorRange, lo), XID8OID),
 		range_datum(cursor, offsetof(CursorRange, hi), XID8OID),
-		range_datum(cursor, offsetof(CursorRange, seen), INT8OID)
+		range_datum(cursor, offsetof(CursorRange, seen), INT8OID),
+		Int64GetDatum(0)
 	};
 
-	sync->unseen = plan_run(sync->group_id == 0 ? &unseen_of_all : &unseen_of_group,
-							PLAN_READ, values, NULL);
+	sync->unseen = sync->group_id == 0 ? unseen_of_all(sync, values)
+		: plan_run(&unseen_of_group, PLAN_READ, values, NULL);
 	sync->found = messages_that_fit(&sync->unseen, sync->limit);
 	sync->more = sync->unseen.nrows > sync->found;
 	if (sync->found > 0)
@@ -262,7 +377,9 @@ fetch_unseen(Sync *sync, Snapshot snapshot)
 		anchor_cursor(cursor, &sync->unseen, sync->found, UNSEEN_XID);
 		last = result_int64(&sync->unseen, sync->found - 1, 1);
 	}
-	if (sync->more && last < cursor->high)
+	if (!sync->more)
+		see_newest(cursor, snapshot);
+	else if (last < cursor->high)
 		cursor_advance_within(cursor, snapshot, last);
 	else
 	{
@@ -279,19 +396,58 @@ Cursor *
 cursor_of_now(int64 user_id, int64 group_id)
 {
 	Cursor	   *cursor = cursor_start(user_id, group_id);
-	Datum		values[] = {Int64GetDatum(user_id), Int64GetDatum(group_id)};
-	PlanResult	last = plan_run(group_id == 0 ? &last_message_of_all : &last_message_of_group,
-								PLAN_READ, values, NULL);
 
-	/* The last is enough: no id up to its own is given again. */
-	flush_found(&last, last.nrows, 2);
-	anchor_cursor(cursor, &last, last.nrows, 2);
-	cursor_advance(cursor, GetActiveSnapshot(), last.nrows > 0 ? result_int64(&last, 0, 1) : 0);
-	see_restored(cursor);
+	see_newest(cursor, GetActiveSnapshot());
 	return cursor;
 }
 
 /* ---------- the answer ---------- */
+
+static int64
+optional_id(const PlanResult *result, uint64 row, int column)
+{
+	return result_is_null(result, row, column) ? 0 : result_int64(result, row, column);
+}
+
+/* The object that a listener hears */
+static void
+json_recorded(JsonWriter *json, const PlanResult *unseen, uint64 row)
+{
+	RecordedEvent event = {
+		.kind = result_cstring(unseen, row, UNSEEN_KIND),
+		.id = result_int64(unseen, row, MESSAGE_ID),
+		.created_at = DatumGetTimestampTz(result_datum(unseen, row, MESSAGE_DATETIME)),
+		.group_id = optional_id(unseen, row, MESSAGE_GROUP_ID),
+		.actor_id = optional_id(unseen, row, MESSAGE_SENDER_ID),
+		.recipient_id = optional_id(unseen, row, UNSEEN_RECIPIENT_ID),
+		.user_id = optional_id(unseen, row, UNSEEN_USER_ID),
+		.message_id = optional_id(unseen, row, UNSEEN_MESSAGE_ID)
+	};
+
+	if (!result_is_null(unseen, row, UNSEEN_DETAIL))
+		event.detail = DatumGetJsonbP(result_datum(unseen, row, UNSEEN_DETAIL));
+	json_begin_object(json, event.kind);
+	json_recorded_event(json, &event);
+	json_end_object(json);
+}
+
+static void
+json_event(JsonWriter *json, const PlanResult *unseen, uint64 row)
+{
+	Message		message;
+
+	json_begin_object(json, NULL);
+	if (!result_is_null(unseen, row, UNSEEN_KIND))
+		json_recorded(json, unseen, row);
+	else
+	{
+		read_message(&message, unseen, row);
+		json_begin_object(json, "group_message");
+		json_message(json, &message);
+		json_end_object(json);
+	}
+	json_end_object(json);
+}
 
 static Datum
 answer(const Sync *sync)
@@ -299,17 +455,13 @@ answer(const Sync *sync)
 	JsonWriter	json;
 
 	json_begin_jsonb(&json);
+	json.utc = true;
 	json_begin_object(&json, NULL);
-	json_begin_array(&json, "messages");
+	json_begin_array(&json, "events");
 	for (uint64 i = 0; i < sync->found; i++)
 	{
-		Message		message;
-
 		CHECK_FOR_INTERRUPTS();
-		read_message(&message, &sync->unseen, i);
-		json_begin_object(&json, NULL);
-		json_message(&json, &message);
-		json_end_object(&json);
+		json_event(&json, &sync->unseen, i);
 	}
 	json_end_array(&json);
 	json_string(&json, "cursor", cursor_text(sync->cursor));
@@ -496,7 +648,7 @@ chatrel_sync(PG_FUNCTION_ARGS)
 	Datum		result;
 
 	sync.group_id = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT64(1);
-	sync.limit = Min(require_limit(fcinfo, 2, "message_limit"), PAGE_MAX_MESSAGES);
+	sync.limit = Min(require_limit(fcinfo, 2, "event_limit"), PAGE_MAX_MESSAGES);
 	if (!PG_ARGISNULL(1) && sync.group_id <= 0)
 		error_group_not_found(sync.group_id);
 

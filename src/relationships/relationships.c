@@ -20,7 +20,7 @@
 #include "core/check.h"
 #include "core/identity.h"
 #include "core/plans.h"
-#include "delivery/events.h"
+#include "delivery/record.h"
 #include "relationships/follow_counters.h"
 #include "relationships/relationships.h"
 
@@ -113,7 +113,7 @@ static SqlPlan many_add = {
 	" FROM (SELECT DISTINCT list.id FROM pg_catalog.unnest($2) AS list (id)"
 	" ORDER BY list.id) wanted"
 	" ON CONFLICT (follower_id, followed_id) DO NOTHING"
-	" RETURNING r.id, r.followed_id,"
+	" RETURNING r.followed_id,"
 	" (SELECT u.username FROM chatrel.users u WHERE u.id" EQ "$1)",
 	.expected = SPI_OK_INSERT_RETURNING,
 	PLAN_ARGS(INT8OID, INT8ARRAYOID, TEXTOID)
@@ -177,18 +177,35 @@ error_self_follow(int64 user_id)
 
 /* The followed user hears of it, on the user's own channel, and the gateways. */
 static void
-announce_followed(int64 id, int64 follower_id, int64 followed_id, const char *username,
-				  text *follow_type)
+record_followed(int64 follower_id, int64 followed_id, const char *username, text *follow_type)
 {
-	JsonWriter	event;
+	RecordedEvent followed = {
+		.kind = "followed",
+		.recipient_id = followed_id,
+		.actor_id = follower_id
+	};
+	JsonWriter	detail;
 
-	event_begin(&event, "followed");
-	json_id(&event, "id", id);
-	json_id(&event, "follower_id", follower_id);
-	json_id(&event, "followed_id", followed_id);
-	json_string(&event, "username", username);
-	json_string(&event, "follow_type", text_to_cstring(follow_type));
-	announce(EVENT_USER, followed_id, true, &event);
+	json_begin_jsonb(&detail);
+	json_begin_object(&detail, NULL);
+	json_string(&detail, "username", username);
+	json_text(&detail, "follow_type", follow_type);
+	json_end_object(&detail);
+	followed.detail = DatumGetJsonbP(json_end_jsonb(&detail));
+	record_event(&followed);
+}
+
+static void
+record_unfollowed(int64 follower_id, int64 followed_id, const char *username)
+{
+	RecordedEvent unfollowed = {
+		.kind = "unfollowed",
+		.recipient_id = followed_id,
+		.actor_id = follower_id,
+		.detail = event_detail("username", username)
+	};
+
+	record_event(&unfollowed);
 }
 
 /*
@@ -227,8 +244,7 @@ follow(int64 follower_id, int64 followed_id, text *follow_type)
 
 		if (added.nrows > 0)
 		{
-			announce_followed(result_int64(&added, 0, 1), follower_id, followed_id,
-							  username, follow_type);
+			record_followed(follower_id, followed_id, username, follow_type);
 			return true;
 		}
 		if (plan_run(&follow_change, PLAN_WRITE, values, NULL).nrows > 0)
@@ -244,12 +260,15 @@ static bool
 unfollow(int64 follower_id, int64 followed_id)
 {
 	Datum		values[] = {Int64GetDatum(follower_id), Int64GetDatum(followed_id), (Datum) 0};
+	char	   *username = lock_users(follower_id, followed_id);
 
-	lock_users(follower_id, followed_id);
 	for (int i = 0; i < MAX_TRIES; i++)
 	{
 		if (plan_run(&follow_remove, PLAN_WRITE, values, NULL).nrows > 0)
+		{
+			record_unfollowed(follower_id, followed_id, username);
 			return true;
+		}
 		if (plan_run(&follow_exists, PLAN_WRITE, values, "  n").nrows == 0)
 			return false;
 	}
@@ -350,9 +369,8 @@ follow_many(int64 follower_id, ArrayType *ids, text *follow_type)
 		PlanResult	added = plan_run(&many_add, PLAN_WRITE, values, NULL);
 
 		for (uint64 row = 0; row < added.nrows; row++)
-			announce_followed(result_int64(&added, row, 1), follower_id,
-							  result_int64(&added, row, 2), result_cstring(&added, row, 3),
-							  follow_type);
+			record_followed(follower_id, result_int64(&added, row, 1),
+							result_cstring(&added, row, 2), follow_type);
 		total += added.nrows;
 		if (total == wanted)
 			return total;
