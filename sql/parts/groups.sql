@@ -116,7 +116,26 @@ CREATE FUNCTION chatrel.my_groups(as_user bigint DEFAULT NULL)
 COMMENT ON FUNCTION chatrel.my_groups(bigint) IS
 	'the groups of the user, each with its last message, the one written to last first';
 
+CREATE FUNCTION chatrel.publish(group_id bigint, kind text, payload jsonb,
+		as_user bigint DEFAULT NULL) RETURNS void
+	AS 'MODULE_PATHNAME', 'chatrel_publish'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
+COMMENT ON FUNCTION chatrel.publish(bigint, text, jsonb, bigint) IS
+	'announces an event of the application''s own to a group the user is a member of: heard, in '
+	'order with chatrel''s events of the same session, and not kept: {kind: {"group_id", "user_id", '
+	'"payload"}}';
+
+CREATE FUNCTION chatrel.group_members_of(group_ids bigint[])
+	RETURNS TABLE (group_id bigint, user_id bigint)
+	AS 'MODULE_PATHNAME', 'chatrel_group_members_of'
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 20000 ROWS 1000;
+COMMENT ON FUNCTION chatrel.group_members_of(bigint[]) IS
+	'administrative: the members of these groups, or of all if null: what a gateway begins with';
+
 -- privileges
 
 GRANT SELECT ON chatrel.groups, chatrel.groups_members, chatrel.my_memberships TO PUBLIC;
 GRANT USAGE ON TYPE chatrel.chat_group TO PUBLIC;
+
+-- Of groups that the user may be no member of: granted by name.
+REVOKE ALL ON FUNCTION chatrel.group_members_of(bigint[]) FROM PUBLIC;

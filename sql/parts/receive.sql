@@ -36,6 +36,15 @@ COMMENT ON FUNCTION chatrel.sync(text, bigint, integer, interval, bigint) IS
 	'what has happened in the user''s groups (or one group) and to the user that the cursor has not '
 	'seen, and the next cursor: {"events", "cursor", "more"}; waits for the first up to wait';
 
+CREATE FUNCTION chatrel.sync_all(cursor text DEFAULT NULL, event_limit integer DEFAULT 100,
+		wait interval DEFAULT NULL) RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'chatrel_sync_all'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 100000;
+COMMENT ON FUNCTION chatrel.sync_all(text, integer, interval) IS
+	'administrative: all that has happened, to everybody, that the cursor has not seen, as sync() '
+	'answers: an event that has a recipient_id is for that user, another for the members of its '
+	'group_id';
+
 CREATE FUNCTION chatrel.get_group_with_chat_history(group_id bigint, before_id bigint DEFAULT NULL,
 		message_limit integer DEFAULT 50, member_limit integer DEFAULT 50,
 		as_user bigint DEFAULT NULL) RETURNS jsonb
@@ -47,5 +56,5 @@ COMMENT ON FUNCTION chatrel.get_group_with_chat_history(bigint, bigint, integer,
 
 -- privileges
 
--- It hears every group: granted by name.
-REVOKE ALL ON FUNCTION chatrel.listen_all() FROM PUBLIC;
+-- They hear and read every group: granted by name.
+REVOKE ALL ON FUNCTION chatrel.listen_all(), chatrel.sync_all(text, integer, interval) FROM PUBLIC;

@@ -261,3 +261,14 @@ json_merge(JsonWriter *json, Jsonb *object)
 			json_value(json, key, &value);
 	}
 }
+
+void
+json_jsonb(JsonWriter *json, const char *key, Jsonb *value)
+{
+	JsonbValue	whole;
+
+	JsonbToJsonbValue(value, &whole);
+	if (JB_ROOT_IS_SCALAR(value))
+		(void) JsonbExtractScalar(&value->root, &whole);
+	json_value(json, key, &whole);
+}

@@ -76,9 +76,19 @@ static SqlPlan groups_of_user = {
 	PLAN_ARGS(INT8OID)
 };
 
+/* $1 null: of all groups */
+static SqlPlan members_of_groups = {
+	.sql = "SELECT m.group_id, m.user_id FROM chatrel.groups_members m"
+	" WHERE $1 IS NULL OR m.group_id" EQ "ANY ($1)"
+	" ORDER BY m.group_id, m.user_id",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8ARRAYOID)
+};
+
 PG_FUNCTION_INFO_V1(chatrel_create_group);
 PG_FUNCTION_INFO_V1(chatrel_get_group);
 PG_FUNCTION_INFO_V1(chatrel_group_members);
+PG_FUNCTION_INFO_V1(chatrel_group_members_of);
 PG_FUNCTION_INFO_V1(chatrel_my_groups);
 
 /* Once more where the group of this name goes after it was found. */
@@ -190,6 +200,24 @@ chatrel_my_groups(PG_FUNCTION_ARGS)
 	owner_begin(&scope, fcinfo);
 	if (plan_fill(&groups_of_user, (ReturnSetInfo *) fcinfo->resultinfo, values, NULL) == 0)
 		require_user(user_id);
+	owner_end(&scope);
+
+	return (Datum) 0;
+}
+
+Datum
+chatrel_group_members_of(PG_FUNCTION_ARGS)
+{
+	Datum		values[] = {(Datum) 0};
+	OwnerScope	scope;
+
+	if (!PG_ARGISNULL(0))
+		values[0] = PointerGetDatum(require_ids(fcinfo, 0, "group_ids"));
+	InitMaterializedSRF(fcinfo, 0);
+
+	owner_begin(&scope, fcinfo);
+	plan_fill(&members_of_groups, (ReturnSetInfo *) fcinfo->resultinfo, values,
+			  PG_ARGISNULL(0) ? "n" : NULL);
 	owner_end(&scope);
 
 	return (Datum) 0;

@@ -143,6 +143,18 @@ static SqlPlan unseen_by_ids = {
 	.by_index = true
 };
 
+/* For everybody */
+static SqlPlan unseen_of_everybody = {
+	.sql = "(SELECT " OF_MESSAGE " FROM chatrel.groups_messages t"
+	" WHERE " MESSAGE_ORDER("t") GT "$3 ORDER BY " MESSAGE_ORDER("t") " LIMIT $4)"
+	" UNION ALL (SELECT " OF_EVENT " FROM chatrel.events e"
+	" WHERE e.id" GT "$3 ORDER BY e.id LIMIT $4)"
+	LATE("true", "true"),
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(UNSEEN_ARGS),
+	.by_index = true
+};
+
 /* How many groups a user is in, as far as it matters. */
 static SqlPlan count_groups = {
 	.sql = "SELECT pg_catalog.count(*) FROM"
@@ -184,12 +196,14 @@ static SqlPlan visible_of_ranges = {
 };
 
 PG_FUNCTION_INFO_V1(chatrel_sync);
+PG_FUNCTION_INFO_V1(chatrel_sync_all);
 
 /* What sync() was asked for, and what it has found. */
 typedef struct Sync
 {
 	FunctionCallInfo fcinfo;
-	int64		user_id;
+	bool		everybody;		/* sync_all(); else one user */
+	int64		user_id;		/* 0 before the first attempt, and for everybody */
 	int64		group_id;		/* or 0 */
 	int64		limit;
 	Cursor	   *cursor;			/* null before the first attempt */
@@ -367,8 +381,12 @@ fetch_unseen(Sync *sync, Snapshot snapshot)
 		Int64GetDatum(0)
 	};
 
-	sync->unseen = sync->group_id == 0 ? unseen_of_all(sync, values)
-		: plan_run(&unseen_of_group, PLAN_READ, values, NULL);
+	if (sync->everybody)
+		sync->unseen = plan_run(&unseen_of_everybody, PLAN_READ, values, NULL);
+	else if (sync->group_id != 0)
+		sync->unseen = plan_run(&unseen_of_group, PLAN_READ, values, NULL);
+	else
+		sync->unseen = unseen_of_all(sync, values);
 	sync->found = messages_that_fit(&sync->unseen, sync->limit);
 	sync->more = sync->unseen.nrows > sync->found;
 	if (sync->found > 0)
@@ -492,7 +510,7 @@ begin_sync(Sync *sync, MemoryContext context)
 
 	if (sync->group_id != 0)
 		check_membership(sync->user_id, sync->group_id);
-	else
+	else if (!sync->everybody)
 		require_user(sync->user_id);
 	old = MemoryContextSwitchTo(context);
 	sync->cursor = sync_cursor(sync);
@@ -513,7 +531,7 @@ attempt(Sync *sync, bool may_wait, Datum *result)
 
 	sync->found = 0;
 	sync->more = false;
-	if (sync->user_id == 0)
+	if (sync->user_id == 0 && !sync->everybody)
 		sync->user_id = acting_user(sync->fcinfo);
 	PushActiveSnapshot(GetLatestSnapshot());
 	owner_begin(&scope, sync->fcinfo);
@@ -641,20 +659,37 @@ wait_deadline(const Interval *interval)
 	return GetCurrentTimestamp() + (int64) Min(span, LONGEST_WAIT);
 }
 
+/* Answers, after a wait for the first event if there is an interval at that argument. */
+static Datum
+sync_result(Sync *sync, int wait_argno)
+{
+	FunctionCallInfo fcinfo = sync->fcinfo;
+	Datum		result;
+
+	if (!PG_ARGISNULL(wait_argno))
+		return sync_until(sync, wait_deadline(PG_GETARG_INTERVAL_P(wait_argno)));
+	(void) attempt(sync, false, &result);
+	return result;
+}
+
 Datum
 chatrel_sync(PG_FUNCTION_ARGS)
 {
 	Sync		sync = {.fcinfo = fcinfo};
-	Datum		result;
 
 	sync.group_id = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT64(1);
 	sync.limit = Min(require_limit(fcinfo, 2, "event_limit"), PAGE_MAX_MESSAGES);
 	if (!PG_ARGISNULL(1) && sync.group_id <= 0)
 		error_group_not_found(sync.group_id);
+	PG_RETURN_DATUM(sync_result(&sync, 3));
+}
 
-	if (PG_ARGISNULL(3))
-		(void) attempt(&sync, false, &result);
-	else
-		result = sync_until(&sync, wait_deadline(PG_GETARG_INTERVAL_P(3)));
-	PG_RETURN_DATUM(result);
+/* The cursors are those of a user 0, whom there is not. */
+Datum
+chatrel_sync_all(PG_FUNCTION_ARGS)
+{
+	Sync		sync = {.fcinfo = fcinfo, .everybody = true};
+
+	sync.limit = Min(require_limit(fcinfo, 1, "event_limit"), PAGE_MAX_MESSAGES);
+	PG_RETURN_DATUM(sync_result(&sync, 2));
 }
