@@ -109,6 +109,43 @@ CREATE FUNCTION chatrel.group_messages(group_id bigint, before_id bigint DEFAULT
 COMMENT ON FUNCTION chatrel.group_messages(bigint, bigint, integer, bigint) IS
 	'messages of a group of the user''s, newest first; before_id is the last id of the page before';
 
+/*
+ * What src/messages/purge.c says.  Not dumped, as cursors are of no use to a
+ * database that is restored.
+ */
+CREATE TABLE chatrel.purges (
+	group_id bigint PRIMARY KEY,
+	up_to_id bigint NOT NULL,
+	up_to_xid xid8 NOT NULL,
+	purged_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE chatrel.purges IS
+	'private: what was purged, for cursors that have not seen it';
+COMMENT ON COLUMN chatrel.purges.group_id IS
+	'the group that was purged, or deleted; 0: all groups, and the events for users';
+COMMENT ON COLUMN chatrel.purges.up_to_id IS 'nothing with a higher id was purged';
+COMMENT ON COLUMN chatrel.purges.up_to_xid IS 'nothing of a later transaction was purged';
+COMMENT ON COLUMN chatrel.purges.purged_at IS 'when it was done last';
+ALTER TABLE chatrel.purges ENABLE ROW LEVEL SECURITY;
+
+CREATE FUNCTION chatrel.purge_messages(before timestamptz, group_id bigint DEFAULT NULL,
+		batch integer DEFAULT 10000) RETURNS bigint
+	AS 'MODULE_PATHNAME', 'chatrel_purge_messages'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 1000000;
+COMMENT ON FUNCTION chatrel.purge_messages(timestamptz, bigint, integer) IS
+	'administrative: deletes messages and events that are older, of one group or of all, at most '
+	'batch of them; returns how many: 0 when there are no more';
+
+CREATE FUNCTION chatrel.note_deleted_group() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'chatrel_note_deleted_group'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER;
+COMMENT ON FUNCTION chatrel.note_deleted_group() IS
+	'the trigger of groups that notes in purges that a group is gone, and deletes its events';
+CREATE TRIGGER note_deleted_group AFTER DELETE ON chatrel.groups
+	FOR EACH ROW EXECUTE FUNCTION chatrel.note_deleted_group();
+COMMENT ON TRIGGER note_deleted_group ON chatrel.groups IS
+	'cursors that have seen messages of a deleted group go on';
+
 -- privileges
 
 GRANT SELECT ON chatrel.groups_messages TO PUBLIC;
@@ -116,3 +153,7 @@ GRANT USAGE ON TYPE chatrel.chat_message TO PUBLIC;
 
 -- The trigger's function is for the trigger.
 REVOKE ALL ON FUNCTION chatrel.check_message_keys() FROM PUBLIC;
+
+-- It deletes what is everybody's, and the trigger's function is for the trigger.
+REVOKE ALL ON FUNCTION chatrel.purge_messages(timestamptz, bigint, integer),
+	chatrel.note_deleted_group() FROM PUBLIC;

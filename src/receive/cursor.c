@@ -48,6 +48,9 @@
  *	  anchor	the last message that was seen is not there as it was: rows were
  *				taken away and others loaded
  *
+ * Old rows are deleted on purpose, too.  What was purged is noted (messages/purge.c):
+ * a cursor that had seen it all goes on, without its anchor, and another is refused.
+ *
  * The anchor is of a transaction that had committed, as a message of one's own
  * transaction may be rolled back, which skips nothing.
  *
@@ -75,9 +78,23 @@
 
 static SqlPlan anchor_find = {
 	.sql = "SELECT FROM chatrel.groups_messages t WHERE " MESSAGE_ORDER("t") EQ "$1 AND t.xid" EQ "$2"
-	" UNION ALL SELECT FROM chatrel.events e WHERE e.id" EQ "$1 AND e.xid" EQ "$2",
+	" UNION ALL SELECT FROM chatrel.events e WHERE e.id" EQ "$1 AND e.xid" EQ "$2"
+	" UNION ALL SELECT FROM chatrel.purges p WHERE p.up_to_id" GE "$1",
 	.expected = SPI_OK_SELECT,
 	PLAN_ARGS(INT8OID, XID8OID),
+	.by_index = true
+};
+
+/* $1 high, $2 the first transaction that was in progress, $3 user, $4 group; 0 is everybody, all */
+static SqlPlan purged_unseen = {
+	.sql = "SELECT FROM chatrel.purges p"
+	" WHERE (p.up_to_id" GT "$1 OR p.up_to_xid" GE "$2::pg_catalog.text::pg_catalog.xid8)"
+	" AND CASE WHEN p.group_id" EQ "0 OR $3" EQ "0 THEN true"
+	" WHEN $4" NE "0 THEN p.group_id" EQ "$4"
+	" ELSE EXISTS (SELECT FROM chatrel.groups_members m"
+	" WHERE m.group_id" EQ "p.group_id AND m.user_id" EQ "$3) END",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8OID, INT8OID, INT8OID),
 	.by_index = true
 };
 
@@ -117,6 +134,34 @@ current_origin(void)
 	return origin;
 }
 
+/*
+ * Was anything purged that the cursor has not seen, and that it would have to
+ * show?  Of the transactions that were in progress what had not come may be gone.
+ */
+static bool
+misses_purged(const Cursor *cursor)
+{
+	uint64		first = cursor->nranges > 0 ? cursor->ranges[0].lo : PG_UINT64_MAX >> 1;
+	Datum		values[] = {
+		Int64GetDatum(cursor->high),
+		Int64GetDatum(first),
+		Int64GetDatum(cursor->user_id),
+		Int64GetDatum(cursor->group_id)
+	};
+
+	return plan_run(&purged_unseen, PLAN_READ, values, NULL).nrows > 0;
+}
+
+static void
+error_purged(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("cursor is older than what was purged"),
+			 errdetail("Messages or events that it has not seen were deleted."),
+			 errhint("Load the history with get_group_with_chat_history(), and go on with its cursor.")));
+}
+
 static bool
 anchor_is_there(const CursorAnchor *anchor)
 {
@@ -131,6 +176,8 @@ check_contents(const Cursor *cursor)
 {
 	if (!epoch_continues(&cursor->origin.epoch, cursor->high) || !anchor_is_there(&cursor->anchor))
 		error_other_history();
+	if (misses_purged(cursor))
+		error_purged();
 }
 
 /* Refuses a cursor of a server, or of a time, that this one does not continue. */
