@@ -74,6 +74,21 @@ foreach my $deletion (
 }
 one('DROP TABLE accounts');
 
+# More than is kept in memory is written before the end, and a savepoint takes that back too.
+one(q{
+	INSERT INTO chatrel.users (id, username) SELECT n, 'w' || n FROM generate_series(1001, 1400) n;
+	BEGIN;
+	INSERT INTO chatrel.relationships (follower_id, followed_id)
+		SELECT a, b FROM generate_series(1001, 1400) a, generate_series(1001, 1400) b WHERE a <> b;
+	SAVEPOINT s;
+	DELETE FROM chatrel.relationships;
+	INSERT INTO chatrel.relationships (follower_id, followed_id) VALUES (1001, 1002);
+	ROLLBACK TO s;
+	DELETE FROM chatrel.relationships WHERE follower_id = 1001;
+	COMMIT});
+is(one('SELECT * FROM chatrel.follow_counts(1002, as_user => 1002)'), '399|398', 'a bulk load with a savepoint');
+counters_are_right('a bulk load with a savepoint');
+
 # ---------- prepared transactions ----------
 
 one(qq{
