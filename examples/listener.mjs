@@ -12,6 +12,10 @@
 // up; LISTEN; sync again, for what came between the two; then print what is heard.  What is
 // heard comes with the next sync too, and is printed by whichever is first.
 //
+// A connection may be gone without a word, where a cable, a router or a proxy has lost it.
+// So sync is called now and then although nothing is heard, and if the answer does not come
+// in time, the program connects again.
+//
 // The cursor is kept in memory here.  A program that is to go on after it was ended keeps it
 // with what it does with the messages, in one transaction.
 
@@ -19,12 +23,16 @@ import pg from 'pg';
 
 const SYNC_AFTER = 1000; // messages that were heard: then let the cursor follow
 const REMEMBER = 10 * SYNC_AFTER; // messages that were printed: more than can come twice
-const RETRY_MS = 1000;
+const SYNC_EVERY_MS = Number(process.env.SYNC_EVERY_MS ?? 30000); // if nothing is heard
+const ANSWER_WITHIN_MS = Number(process.env.ANSWER_WITHIN_MS ?? 10000);
+const RETRY_FIRST_MS = 500; // after a failure; then twice as long, and so on
+const RETRY_LONGEST_MS = 30000;
 
 const user = process.argv[2] ?? null;
 let cursor = null; // all messages there are
 let printed = new Set(); // the ids of the last ones, oldest first
 let heardSinceSync = 0;
+let retryMs = RETRY_FIRST_MS;
 
 function print(message) {
   if (printed.has(message.id)) return;
@@ -65,7 +73,11 @@ async function heed(client, event) {
 
 // Until the connection is lost, or something fails.
 async function goOn() {
-  const client = new pg.Client();
+  const client = new pg.Client({
+    keepAlive: true,
+    connectionTimeoutMillis: ANSWER_WITHIN_MS,
+    query_timeout: ANSWER_WITHIN_MS,
+  });
   const events = []; // heard, and not heeded yet: one after the other
   let wake = () => {};
   let lost = null;
@@ -78,13 +90,21 @@ async function goOn() {
     await sync(client);
     await client.query('SELECT chatrel.listen(as_user => $1)', [user]);
     await sync(client);
+    retryMs = RETRY_FIRST_MS;
     while (!lost) {
       while (events.length > 0) await heed(client, JSON.parse(events.shift()));
-      await new Promise((resolve) => { wake = resolve; if (events.length > 0 || lost) resolve(); });
+      let timer;
+      await new Promise((resolve) => {
+        wake = resolve;
+        timer = setTimeout(resolve, SYNC_EVERY_MS);
+        if (events.length > 0 || lost) resolve();
+      });
+      clearTimeout(timer);
+      if (events.length === 0 && !lost) await sync(client);
     }
     throw lost;
   } finally {
-    await client.end().catch(() => {});
+    client.end().catch(() => {}); // which may take long, if nobody is there
   }
 }
 
@@ -92,7 +112,7 @@ for (;;) {
   try {
     await goOn();
   } catch (error) {
-    console.error(`${error.message}, trying again`);
+    console.error(error.message);
     if (error.code === '55000') {
       // The server was replaced by one that has lost something.  Whoever shows messages
       // loads them again now; this program prints them all again.
@@ -100,5 +120,8 @@ for (;;) {
       printed = new Set();
     }
   }
-  await new Promise((resolve) => { setTimeout(resolve, RETRY_MS); });
+  const pause = Math.round(retryMs * (0.5 + Math.random() / 2)); // not all clients at once
+  console.error(`trying again in ${pause} ms`);
+  await new Promise((resolve) => { setTimeout(resolve, pause); });
+  retryMs = Math.min(2 * retryMs, RETRY_LONGEST_MS);
 }

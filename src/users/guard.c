@@ -57,12 +57,3 @@ check_names(void)
 {
 	plan_run(&names_check, PLAN_WRITE, NULL, NULL);
 }
-
-/* What is taken, in the fields of an error that programs read. */
-int
-err_users(const char *constraint)
-{
-	err_generic_string(PG_DIAG_SCHEMA_NAME, "chatrel");
-	err_generic_string(PG_DIAG_TABLE_NAME, "users");
-	return err_generic_string(PG_DIAG_CONSTRAINT_NAME, constraint);
-}

@@ -11,7 +11,4 @@ extern void lock_users_alone(void);
 extern void defer_names(void);
 extern void check_names(void);
 
-/* For ereport(). */
-extern int	err_users(const char *constraint);
-
 #endif							/* CHATREL_GUARD_H */

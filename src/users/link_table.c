@@ -11,8 +11,8 @@
 #include "utils/ruleutils.h"
 
 #include "core/check.h"
+#include "core/errors.h"
 #include "core/guc.h"
-#include "users/guard.h"
 #include "users/link_table.h"
 
 char *
@@ -225,5 +225,5 @@ error_other_name(int64 user_id)
 	ereport(ERROR,
 			(errcode(ERRCODE_UNIQUE_VIOLATION),
 			 errmsg("user %lld already exists under another name", (long long) user_id),
-			 err_users("users_pkey")));
+			 err_constraint("users", "users_pkey")));
 }

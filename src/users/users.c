@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 
 #include "core/check.h"
+#include "core/errors.h"
 #include "core/guc.h"
 #include "core/identity.h"
 #include "core/plans.h"
@@ -81,7 +82,7 @@ error_user_exists(const char *username)
 	ereport(ERROR,
 			(errcode(ERRCODE_UNIQUE_VIOLATION),
 			 errmsg("user \"%s\" already exists", username),
-			 err_users("users_username_key")));
+			 err_constraint("users", "users_username_key")));
 }
 
 static void
@@ -90,7 +91,7 @@ error_role_taken(const char *role_name)
 	ereport(ERROR,
 			(errcode(ERRCODE_UNIQUE_VIOLATION),
 			 errmsg("a user of role \"%s\" already exists", role_name),
-			 err_users("users_role_name_key")));
+			 err_constraint("users", "users_role_name_key")));
 }
 
 static void

@@ -326,7 +326,8 @@ SELECT s AS statement, fields(s) FROM unnest(ARRAY[
 	'SELECT chatrel.unfollow(99)', 'SELECT chatrel.follow_many(''{2,99}'')',
 	'SELECT chatrel.listen(as_user => 99)', 'SELECT chatrel.sync(as_user => 99)',
 	'SELECT chatrel.get_whiteboard(99)', 'SELECT chatrel.change_whiteboard(99, ''{"stickers": []}'')',
-	'SELECT chatrel.create_group(''one'')',
+	'SELECT chatrel.create_group(''one'')', 'SELECT chatrel.create_user(''ann'')',
+	'SELECT chatrel.create_user(''eve'', ''regress_chatrel_ann'')',
 	'SELECT chatrel.send_group_message(2, ''x'')', 'SELECT chatrel.create_whiteboard(2)',
 	'SELECT chatrel.sync(''nonsense'')', 'SELECT chatrel.send_group_message(1, null)', 'SELECT chatrel.follow(1)']) AS s;
 SELECT chatrel.create_whiteboard(1) ->> 'id' AS board \gset

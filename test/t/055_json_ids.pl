@@ -105,6 +105,11 @@ sub test_ids
 	like($said{me}, $form eq 'string' ? qr/"id": "$large"/ : qr/"id": $large\b/, "$form: every digit of a large id is there");
 	like($said{$_}, qr/"version": \d/, "$form: a version is a number in $_") foreach 'get_whiteboard', 'event whiteboard_changed';
 
+	# A document is taken back as it was read
+	is($node->safe_psql('postgres', q{
+			SELECT chatrel.change_whiteboard(1, chatrel.get_whiteboard(1, as_user => 2), as_user => 2) = chatrel.get_whiteboard(1, as_user => 2)}),
+		't', "$form: a whiteboard is changed with the ids that were read");
+
 	# What is heard and what is caught up with are the same, but for the time zone of datetime
 	my ($heard, $caught_up) = map { decode_json($_) } @said{ 'event group_message', 'sync' };
 	my ($message) = @{ $caught_up->{messages} };

@@ -8,6 +8,9 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use File::Copy;
+use IO::Select;
+use IO::Socket::INET;
+use IO::Socket::UNIX;
 use IPC::Run;
 use JSON::PP;
 use PostgreSQL::Test::Cluster;
@@ -28,7 +31,7 @@ sub listener_in_c
 
 	return (undef, "there is no $compiler") if system("$compiler --version >/dev/null 2>&1");
 	# Those of the server, or of the system
-	my $built = IPC::Run::run([ $compiler, '-Wall', '-Wextra', '-Werror', '-o', "$temporary/listener", "$examples/listener.c",
+	my $built = IPC::Run::run([ $compiler, '-Wall', '-Wextra', '-Werror', '-o', "$temporary/listener", '-DSYNC_EVERY=500', '-DANSWER_WITHIN=500', "$examples/listener.c",
 			"-I$include", "-I$include/postgresql", "-L$lib", "-Wl,-rpath,$lib", '-lpq' ], '>&', \my $output);
 	ok($built, 'listener.c: it is built without a warning') or BAIL_OUT($output);
 	return ["$temporary/listener"];
@@ -46,6 +49,48 @@ sub listener_in_node
 	return (undef, 'the package pg is not installed, and npm cannot fetch it')
 		if system("cd $temporary && node -e \"require('pg')\" >/dev/null 2>&1");
 	return ([ 'node', "$temporary/listener.mjs" ], undef);
+}
+
+# ---------- a connection that is lost without a word ----------
+
+# A proxy on the loopback interface, in a process of its own.  On SIGUSR1 it goes on holding the
+# connections there are, and forwards nothing more of them; new ones it serves.
+sub start_proxy
+{
+	my ($node) = @_;
+	my $listening = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 5) or die "no proxy: $!";
+	my $pid = spawn(sub {
+		my $select = IO::Select->new($listening);
+		my (%peer, @frozen);
+
+		local $SIG{USR1} = sub { $select->remove(values %peer); push @frozen, values %peer; %peer = () };
+		while (1)
+		{
+			foreach my $socket ($select->can_read)
+			{
+				if ($socket == $listening)
+				{
+					my $client = $listening->accept;
+					my $server = IO::Socket::UNIX->new(Peer => $node->host . '/.s.PGSQL.' . $node->port);
+
+					next unless $client && $server;
+					@peer{ $client, $server } = ($server, $client);
+					$select->add($client, $server);
+				}
+				elsif (my $other = $peer{$socket})
+				{
+					my $bytes;
+
+					next if sysread($socket, $bytes, 65536) && syswrite($other, $bytes);
+					$select->remove($socket, $other);
+					delete @peer{ $socket, $other };
+					$_->close foreach $socket, $other;
+				}
+			}
+		}
+	});
+
+	return ($pid, $listening->sockport);
 }
 
 # ---------- the test ----------
@@ -84,9 +129,11 @@ sub test_example
 	my ($name, $command, @arguments) = @_;
 	my ($output, $errors) = ('', '');
 	my $admin = connect_to($node);
+	my ($proxy, $proxy_port) = start_proxy($node);
 	my $handle = do
 	{
-		local %ENV = (%ENV, PGHOST => $node->host, PGPORT => $node->port, PGDATABASE => 'postgres', PGUSER => 'app');
+		local %ENV = (%ENV, PGHOST => '127.0.0.1', PGPORT => $proxy_port, PGDATABASE => 'postgres', PGUSER => 'app',
+			SYNC_EVERY_MS => 500, ANSWER_WITHIN_MS => 500);
 		IPC::Run::start([ @$command, @arguments, '2' ], '<', \undef, '>', \$output, '2>', \$errors);
 	};
 	my $sends = sub { value($admin, 'SELECT chatrel.send_group_message(?, ?, as_user => ?)', @_) };
@@ -95,6 +142,7 @@ sub test_example
 		my $found = wait_until(sub { $handle->pump_nb; return $output =~ /^\d+ group \d+ user \d+: "\Q$text\E"$/m }, 30);
 		ok($found, "$name: it prints \"$text\"") or diag("it has printed:\n$output$errors");
 	};
+	my $retries = sub { $handle->pump_nb; return map { $_ } $errors =~ /trying again in (\d+) ms/g };
 	my $listens = sub {
 		wait_until(sub { value($admin, q{SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND state = 'idle' AND query LIKE '%chatrel.sync%'}) });
 	};
@@ -147,10 +195,21 @@ sub test_example
 	$late->commit;
 	$prints->('late');
 
-	# the server is restarted
+	# nothing comes from the server any more, nor goes there, and nobody says so
+	$listens->();
+	kill 'USR1', $proxy;
+	$sends->(1, 'after the connection was lost without a word', 1);
+	$prints->('after the connection was lost without a word');
+
+	# the server is away for a while: it tries again, less and less often
 	$admin->disconnect;
 	$late->disconnect;
-	$node->restart;
+	my $tries = $retries->();
+	$node->stop;
+	ok(wait_until(sub { $retries->() >= $tries + 4 }), "$name: it tries again");
+	my @pauses = splice @{ [ $retries->() ] }, $tries, 4;
+	cmp_ok($pauses[3], '>=', 2 * $pauses[0], "... after longer and longer times: @pauses");
+	$node->start;
 	$admin = connect_to($node);
 	$sends->(1, 'after the restart', 1);
 	$prints->('after the restart');
@@ -161,6 +220,8 @@ sub test_example
 	is_deeply(printed($output), expected($admin), "$name: every message as it was sent, once");
 
 	$handle->kill_kill;
+	kill 'KILL', $proxy;
+	reap($proxy);
 	$admin->do('TRUNCATE chatrel.groups_messages');
 	value($admin, q{SELECT chatrel.send_group_message(1, 'before it begins', as_user => 1)});
 	$admin->disconnect;
