@@ -8,7 +8,7 @@
  * users would deadlock.  So an id may have several rows, the sum of which
  * counts, and nobody ever waits for one:
  *
- *	  shared	slot 0, written by who holds the id's advisory lock, which is
+ *	  shared	slot 0, written by the holder of the id's advisory lock, which is
  *				never waited for.
  *	  private	slot n, written by the backend of number n only: where it did not
  *				get the lock.
@@ -321,7 +321,7 @@ counters_write(CounterTable *table)
 		owner_begin_as(&scope, table->owner);
 		/* SPI wants one to be there, though it takes its own. */
 		PushActiveSnapshot(GetTransactionSnapshot());
-		/* Who has changed something may have SET TRANSACTION READ ONLY since. */
+		/* The session may have SET TRANSACTION READ ONLY since it changed something. */
 		XactReadOnly = false;
 		pending = sorted_pending(table, &count);
 		if (count > 0)

@@ -23,7 +23,7 @@ typedef struct SqlPlan
 	int			nargs;			/* these two by PLAN_ARGS() */
 	Oid			argtypes[PLAN_MAX_ARGS];
 	bool		by_index;		/* it reads the few rows that an index gives; the
-								 * planner, who does not know the limit, may
+								 * planner, which does not know the limit, may
 								 * think of all that there are */
 	SPIPlanPtr	handle;			/* made when first run, kept for the session */
 } SqlPlan;

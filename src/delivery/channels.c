@@ -4,7 +4,7 @@
  *
  * PostgreSQL has no permissions on LISTEN, so the name of a channel is the key
  * to it: "chatrel_" and a random uuid, one for each group and one for each
- * user, told only to who may hear it.  When a member leaves a group, the group
+ * user, told only to those who may hear it.  When a member leaves a group, the group
  * gets a new channel, and the old one a last event that tells the members still
  * there to ask for the new name.
  *
@@ -220,7 +220,7 @@ channels_owner(void)
 }
 
 /*
- * The same for the worker.  Who drops chatrel locks these tables in some order:
+ * The same for the worker.  DROP EXTENSION locks these tables in some order:
  * nothing is waited for while one of them is locked here, so that neither is the
  * victim of a deadlock.
  */

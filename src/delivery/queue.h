@@ -35,7 +35,7 @@ extern void queue_prepare_to_sleep(void);
 extern bool queue_sleep(long timeout, uint32 wait_event);
 extern void queue_cancel_sleep(void);
 
-/* The delivering side: only who holds the lock of NOTIFY consumes. */
+/* The delivering side: only the holder of the lock of NOTIFY consumes. */
 extern bool queue_is_empty(void);
 extern Size queue_copy(char **records, uint64 *position);
 extern uint64 queue_position(void);

@@ -15,7 +15,7 @@
  * Its session may have events in the queue which must not be overtaken; so it
  * then delivers what is in the queue first.
  *
- * Delivery is the right of who holds the lock that NOTIFY takes.  It is taken
+ * Delivery is the right of whoever holds the lock that NOTIFY takes.  It is taken
  * before the queue is looked at, and the events are taken off the queue after
  * the commit but before the lock is released; so each is delivered once.  An
  * abort, of the worker or of another, leaves them where they were.

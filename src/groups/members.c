@@ -190,7 +190,7 @@ record_addition(int64 group_id, int64 user_id, const char *username)
 	record_event(&added);
 }
 
-/* The last that the member hears of the group is that; who is deleted hears nothing. */
+/* The last that the member hears of the group is that; a deleted user hears nothing. */
 static void
 record_removal(int64 group_id, int64 user_id, const char *username, const char *reason)
 {

@@ -118,7 +118,7 @@ static SqlPlan unseen_of_group = {
 	.by_index = true
 };
 
-/* Group by group: for who is in few of them */
+/* Group by group: for a user who is in few of them */
 static SqlPlan unseen_by_groups = {
 	.sql = "SELECT n.* FROM chatrel.groups_members m CROSS JOIN LATERAL ("
 	NEXT_MESSAGES("m.group_id") " UNION ALL " NEXT_EVENTS("m.group_id") ") n"
@@ -131,7 +131,7 @@ static SqlPlan unseen_by_groups = {
 	.by_index = true
 };
 
-/* By the ids of all groups, up to $8: for who is in many, or where there is little */
+/* By the ids of all groups, up to $8: for a user who is in many, or where little is left */
 static SqlPlan unseen_by_ids = {
 	.sql = "SELECT " OF_MESSAGE " FROM chatrel.groups_messages t"
 	" WHERE " MESSAGE_ORDER("t") GT "$3 AND " MESSAGE_ORDER("t") LE "$8 AND " MESSAGE_IS_FOR_USER

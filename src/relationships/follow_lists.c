@@ -253,7 +253,7 @@ chatrel_friends(PG_FUNCTION_ARGS)
 	return return_list(fcinfo, &friends_of_user, values, NULL, user_id);
 }
 
-/* From the side of who has fewer followers. */
+/* From the side of the user who has fewer followers. */
 Datum
 chatrel_mutual_followers(PG_FUNCTION_ARGS)
 {

@@ -4,7 +4,7 @@
  *
  * A relationship is directed: the follower follows the followed.  Whoever
  * writes one holds the rows of both users FOR SHARE first, against which
- * stands the lock of who deletes a user; so nobody begins to follow a user that
+ * stands the lock of a deletion; so nobody begins to follow a user that
  * is gone, and the order of locks is the same for all: users, in the order of
  * their ids, and then relationships.
  *
@@ -134,7 +134,7 @@ static SqlPlan many_change = {
 	PLAN_ARGS(INT8OID, INT8ARRAYOID, TEXTOID)
 };
 
-/* Who is not followed in the end. */
+/* Those who are not followed in the end. */
 static SqlPlan many_left_out = {
 	.sql = "SELECT FROM pg_catalog.unnest($2) AS list (id)"
 	" WHERE NOT EXISTS (SELECT FROM chatrel.relationships r"

@@ -3,8 +3,8 @@
  *	  What keeps chatrel.users whole while several write it: its locks, and the
  *	  constraint on the names, which can wait.
  *
- * The order of locks is that of who writes to a linked table: first that table,
- * then chatrel.users.
+ * The order of locks is that of a session that writes to a linked table: first that
+ * table, then chatrel.users.
  */
 #include "postgres.h"
 

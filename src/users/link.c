@@ -5,7 +5,7 @@
  * link_users() copies the rows that are there and puts triggers on the table
  * (link_triggers.c) that keep chatrel.users in step (link_mirror.c).
  *
- * The order of locks is that of who writes to a linked table: first the table,
+ * The order of locks is that of a session that writes to a linked table: first the table,
  * then chatrel.users.  create_user() and delete_user() lock chatrel.users before
  * they look whether a table is linked; so does link_users(), with a lock that
  * excludes theirs and another one's.

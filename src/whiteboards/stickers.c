@@ -292,7 +292,7 @@ write_batch(SqlPlan *plan, const Whiteboard *whiteboard, const Batch *batch, Dat
 	values[1] = Int64GetDatum(whiteboard->id);
 	written = plan_run(plan, PLAN_WRITE, values, NULL);
 
-	/* Only who writes the tables without asking us gets in between. */
+	/* Only somebody who writes the tables without asking us gets in between. */
 	if (written.nrows != batch->n)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -336,7 +336,7 @@ update_stickers(const Whiteboard *whiteboard, const Stickers *wanted)
 	return batch_ids(&batch);
 }
 
-/* Writes the positions that update_stickers() has not, and returns who was moved. */
+/* Writes the positions that update_stickers() has not, and returns which were moved. */
 static IdList
 move_stickers(const Whiteboard *whiteboard, const Stickers *wanted)
 {

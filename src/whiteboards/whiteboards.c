@@ -4,7 +4,7 @@
  *
  * A whiteboard belongs to a group and carries stickers.  It is read and changed
  * as a whole, by the group's members.  How stickers become those of a request is
- * told in stickers.c; here is who may do it, and who hears of it.
+ * told in stickers.c; here is which users may do it, and hear of it.
  *
  * Locks are taken in the order membership, whiteboard, stickers; channels are
  * locked at commit, after all of them.  Whoever writes a sticker that is on a
@@ -261,7 +261,7 @@ touch_whiteboard(Whiteboard *whiteboard, const StickerChange *change)
 }
 
 /*
- * Not 40001: who gets that runs the same again, which would fail in the same
+ * Not 40001: a client that gets it runs the same again, which would fail in the same
  * way for ever.  Here somebody has to look at what is there now.
  */
 static void
