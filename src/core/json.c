@@ -246,6 +246,16 @@ json_value(JsonWriter *json, const char *key, JsonbValue *value)
 }
 
 void
+json_jsonb(JsonWriter *json, const char *key, Jsonb *value)
+{
+	JsonbValue	document = {.type = jbvBinary};
+
+	document.val.binary.data = &value->root;
+	document.val.binary.len = VARSIZE(value) - VARHDRSZ;
+	json_value(json, key, &document);
+}
+
+void
 json_merge(JsonWriter *json, Jsonb *object)
 {
 	JsonbIterator *it = JsonbIteratorInit(&object->root);
