@@ -10,9 +10,16 @@ CREATE TABLE chatrel.groups_messages (
 	datetime timestamptz NOT NULL DEFAULT now(),
 	group_id bigint NOT NULL REFERENCES chatrel.groups ON DELETE CASCADE,
 	sender_id bigint NOT NULL REFERENCES chatrel.users,
-	message text NOT NULL CHECK (message <> ''),
+	message text CHECK (message <> ''),
 	xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
-	PRIMARY KEY (group_id, id)
+	reply_to_id bigint,
+	mentions bigint[],
+	metadata jsonb,
+	client_key text,
+	edited_at timestamptz,
+	deleted_at timestamptz,
+	PRIMARY KEY (group_id, id),
+	CONSTRAINT groups_messages_text_or_deleted CHECK ((message IS NULL) = (deleted_at IS NOT NULL))
 );
 
 /*
@@ -56,8 +63,18 @@ CREATE UNIQUE INDEX groups_messages_id_idx ON chatrel.groups_messages ((id + 0))
 -- For catching up with transactions that committed late.
 CREATE INDEX groups_messages_xid_idx ON chatrel.groups_messages (xid);
 
+-- A send that is tried again finds the first one; who sends without a key pays nothing for it.
+CREATE UNIQUE INDEX groups_messages_client_key_idx
+	ON chatrel.groups_messages (group_id, sender_id, client_key) WHERE client_key IS NOT NULL;
+
+-- What a deletion has to make forgotten.
+CREATE INDEX events_edited_message_idx ON chatrel.events (message_id) WHERE kind = 'message_edited';
+
 COMMENT ON INDEX chatrel.groups_messages_id_idx IS 'the messages of all groups, in order';
 COMMENT ON INDEX chatrel.groups_messages_xid_idx IS 'the messages of a transaction';
+COMMENT ON INDEX chatrel.groups_messages_client_key_idx IS
+	'a sender''s key is for one message of a group';
+COMMENT ON INDEX chatrel.events_edited_message_idx IS 'the edits of a message';
 COMMENT ON TABLE chatrel.groups_messages IS
 	'the messages of all groups; a role sees those of its user''s groups';
 COMMENT ON COLUMN chatrel.groups_messages.id IS
@@ -67,9 +84,20 @@ COMMENT ON COLUMN chatrel.groups_messages.datetime IS
 COMMENT ON COLUMN chatrel.groups_messages.group_id IS 'the group it was sent to';
 COMMENT ON COLUMN chatrel.groups_messages.sender_id IS 'the user that sent it';
 COMMENT ON COLUMN chatrel.groups_messages.message IS
-	'the text; at most chatrel.max_message_length characters';
+	'the text; at most chatrel.max_message_length characters; null if the message is deleted';
 COMMENT ON COLUMN chatrel.groups_messages.xid IS
 	'the sending transaction, which send_group_message() assigns before it draws the id';
+COMMENT ON COLUMN chatrel.groups_messages.reply_to_id IS
+	'the message of the group that it answers, which may be gone by now';
+COMMENT ON COLUMN chatrel.groups_messages.mentions IS
+	'the members that it mentions, each once; null for none';
+COMMENT ON COLUMN chatrel.groups_messages.metadata IS
+	'what the application keeps with it: a JSON object of at most 8192 bytes';
+COMMENT ON COLUMN chatrel.groups_messages.client_key IS
+	'the sender''s own name for it, by which a send that is tried again is known';
+COMMENT ON COLUMN chatrel.groups_messages.edited_at IS 'when the text was last changed';
+COMMENT ON COLUMN chatrel.groups_messages.deleted_at IS
+	'when it was deleted: its text, mentions and metadata are gone';
 
 /*
  * Messages are read by group, newest first: the planner must not think that the
@@ -89,25 +117,59 @@ CREATE TYPE chatrel.chat_message AS (
 	datetime timestamptz,
 	group_id bigint,
 	sender_id bigint,
-	message text
+	message text,
+	reply_to_id bigint,
+	mentions bigint[],
+	metadata jsonb,
+	edited_at timestamptz,
+	deleted_at timestamptz
 );
 COMMENT ON TYPE chatrel.chat_message IS 'a message as functions return it';
 
 CREATE FUNCTION chatrel.send_group_message(group_id bigint, message text,
-		datetime timestamptz DEFAULT NULL, as_user bigint DEFAULT NULL) RETURNS chatrel.chat_message
+		datetime timestamptz DEFAULT NULL, reply_to_id bigint DEFAULT NULL,
+		mentions bigint[] DEFAULT NULL, metadata jsonb DEFAULT NULL, client_key text DEFAULT NULL,
+		as_user bigint DEFAULT NULL) RETURNS chatrel.chat_message
 	AS 'MODULE_PATHNAME', 'chatrel_send_group_message'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
-COMMENT ON FUNCTION chatrel.send_group_message(bigint, text, timestamptz, bigint) IS
+COMMENT ON FUNCTION chatrel.send_group_message(bigint, text, timestamptz, bigint, bigint[], jsonb,
+	text, bigint) IS
 	'sends a message to a group the user is a member of, and returns it; datetime defaults to the '
-	'transaction''s time';
+	'transaction''s time; a second call with the same client_key returns the first message';
+
+CREATE FUNCTION chatrel.edit_message(group_id bigint, message_id bigint, message text,
+		as_user bigint DEFAULT NULL) RETURNS chatrel.chat_message
+	AS 'MODULE_PATHNAME', 'chatrel_edit_message'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 5000;
+COMMENT ON FUNCTION chatrel.edit_message(bigint, bigint, text, bigint) IS
+	'changes the text of a message that the user has sent, within chatrel.edit_window, and returns '
+	'the message';
+
+CREATE FUNCTION chatrel.delete_message(group_id bigint, message_id bigint,
+		as_user bigint DEFAULT NULL) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'chatrel_delete_message'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 5000;
+COMMENT ON FUNCTION chatrel.delete_message(bigint, bigint, bigint) IS
+	'takes the text, mentions and metadata out of a message that the user has sent, which stays '
+	'as deleted; false if it was';
+
+CREATE FUNCTION chatrel.get_message(group_id bigint, message_id bigint,
+		as_user bigint DEFAULT NULL) RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'chatrel_get_message'
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 1000;
+COMMENT ON FUNCTION chatrel.get_message(bigint, bigint, bigint) IS
+	'a message of a group of the user''s: {"id", "datetime", "group_id", "sender_id", "message"}, '
+	'and what else there is of "reply_to_id", "mentions", "metadata", "edited_at", "deleted_at"';
 
 CREATE FUNCTION chatrel.group_messages(group_id bigint, before_id bigint DEFAULT NULL,
-		message_limit integer DEFAULT 50, as_user bigint DEFAULT NULL)
+		message_limit integer DEFAULT 50, after_id bigint DEFAULT NULL,
+		around_id bigint DEFAULT NULL, as_user bigint DEFAULT NULL)
 	RETURNS SETOF chatrel.chat_message
 	AS 'MODULE_PATHNAME', 'chatrel_group_messages'
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 2000 ROWS 50;
-COMMENT ON FUNCTION chatrel.group_messages(bigint, bigint, integer, bigint) IS
-	'messages of a group of the user''s, newest first; before_id is the last id of the page before';
+COMMENT ON FUNCTION chatrel.group_messages(bigint, bigint, integer, bigint, bigint, bigint) IS
+	'messages of a group of the user''s, newest first: the last, those before before_id, those '
+	'after after_id, or around_id with half a page on each side';
 
 /*
  * What src/messages/purge.c says.  Not dumped, as cursors are of no use to a

@@ -46,13 +46,16 @@ COMMENT ON FUNCTION chatrel.sync_all(text, integer, interval) IS
 	'group_id';
 
 CREATE FUNCTION chatrel.get_group_with_chat_history(group_id bigint, before_id bigint DEFAULT NULL,
-		message_limit integer DEFAULT 50, member_limit integer DEFAULT 50,
+		message_limit integer DEFAULT 50, after_id bigint DEFAULT NULL,
+		around_id bigint DEFAULT NULL, member_limit integer DEFAULT 50,
 		as_user bigint DEFAULT NULL) RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'chatrel_get_group_with_chat_history'
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 20000;
-COMMENT ON FUNCTION chatrel.get_group_with_chat_history(bigint, bigint, integer, integer, bigint) IS
-	'a group of the user''s, with its first member_limit members, and its last messages, oldest '
-	'first, and where sync() goes on: {"id", "name", "members", "messages", "cursor"}';
+COMMENT ON FUNCTION chatrel.get_group_with_chat_history(bigint, bigint, integer, bigint, bigint,
+	integer, bigint) IS
+	'a group of the user''s, with its first member_limit members, and a page of its messages, as '
+	'group_messages() finds it, oldest first, and where sync() goes on: {"id", "name", "members", '
+	'"messages", "cursor"}';
 
 -- privileges
 

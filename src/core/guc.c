@@ -28,6 +28,7 @@
 int64		guc_user_id = 0;
 int			guc_max_name_length = 256;
 int			guc_max_message_length = 512;
+int			guc_edit_window = 0;
 int			guc_json_ids = JSON_IDS_NUMBER;
 bool		guc_relay = true;
 int			guc_relay_queue_size = 4096;
@@ -171,6 +172,15 @@ guc_init(void)
 							512, 1, MAX_MESSAGE_LENGTH_LIMIT,
 							PGC_SUSET,
 							0,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("chatrel.edit_window",
+							"How long after it was sent a message may be edited.",
+							"0 means for ever.",
+							&guc_edit_window,
+							0, 0, INT_MAX,
+							PGC_SUSET,
+							GUC_UNIT_S,
 							NULL, NULL, NULL);
 
 	DefineCustomEnumVariable("chatrel.json_ids",

@@ -15,6 +15,9 @@ extern int64 guc_user_id;
 extern int	guc_max_name_length;
 extern int	guc_max_message_length;
 
+/* how long a message may be edited, in seconds; 0 for ever */
+extern int	guc_edit_window;
+
 /* how ids are written in JSON: the same for all who read it */
 typedef enum JsonIds
 {

@@ -15,6 +15,7 @@
 #include "core/plans.h"
 #include "delivery/events.h"
 #include "groups/members.h"
+#include "messages/extras.h"
 #include "messages/keys.h"
 #include "messages/message.h"
 
@@ -42,7 +43,7 @@ message_event(JsonWriter *event, const Message *message)
 	json_message(event, message);
 }
 
-/* A message is announced without its text where that does not fit. */
+/* A message is announced without what may be long where that does not fit. */
 static void
 announce_message(const Message *message)
 {
@@ -54,9 +55,22 @@ announce_message(const Message *message)
 		Message		truncated = *message;
 
 		truncated.message = NULL;
+		truncated.mentions = NULL;
+		truncated.metadata = NULL;
 		message_event(&event, &truncated);
 	}
 	announce(EVENT_GROUP, message->group_id, true, &event);
+}
+
+static void
+announce_sent(const PlanResult *sent)
+{
+	Message		message;
+
+	read_message(&message, sent, 0);
+	announce_message(&message);
+	if (message.mentions != NULL)
+		record_mentions(&message);
 }
 
 /*
@@ -93,18 +107,21 @@ chatrel_send_group_message(PG_FUNCTION_ARGS)
 	int64		user_id = acting_user(fcinfo);
 	Datum		values[] = {TimestampTzGetDatum(datetime), Int64GetDatum(group_id),
 	Int64GetDatum(user_id), PointerGetDatum(message)};
+	MessageExtras extras;
+	bool		has_extras = read_extras(&extras, fcinfo, user_id);
+	bool		is_new = true;
 	OwnerScope	scope;
 	PlanResult	sent;
-	Message		row;
 	Datum		result;
 
 	PreventCommandIfReadOnly("chatrel.send_group_message()");
 	owner_begin(&scope, fcinfo);
 
 	prepare_to_draw_ids();
-	sent = add_message(group_id, user_id, values);
-	read_message(&row, &sent, 0);
-	announce_message(&row);
+	sent = has_extras ? add_message_with_extras(&extras, values, &is_new)
+		: add_message(group_id, user_id, values);
+	if (is_new)
+		announce_sent(&sent);
 	result = result_as_row(&sent, 0, fcinfo);
 	owner_end(&scope);
 

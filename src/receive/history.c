@@ -19,11 +19,32 @@
 #include "messages/message.h"
 #include "receive/sync.h"
 
-static SqlPlan messages_page = {
+#define MESSAGES_AFTER \
+	"SELECT " MESSAGE_COLUMNS("t") " FROM chatrel.groups_messages t" \
+	" WHERE t.group_id" EQ "$1 AND t.id" GT "$2 ORDER BY t.id LIMIT $3"
+
+/* The last of those before $2 come first */
+static SqlPlan messages_before = {
 	.sql = "SELECT " MESSAGE_COLUMNS("t")
 	" FROM chatrel.groups_messages t"
 	" WHERE t.group_id" EQ "$1 AND t.id" LT "$2"
 	" ORDER BY t.id DESC LIMIT $3",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8OID, INT8OID),
+	.by_index = true
+};
+
+/* The first of those after $2 come first, for a document */
+static SqlPlan messages_after = {
+	.sql = MESSAGES_AFTER,
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8OID, INT8OID),
+	.by_index = true
+};
+
+/* The same, newest first, for a set */
+static SqlPlan messages_after_newest_first = {
+	.sql = "SELECT t.* FROM (" MESSAGES_AFTER ") t ORDER BY t.id DESC",
 	.expected = SPI_OK_SELECT,
 	PLAN_ARGS(INT8OID, INT8OID, INT8OID),
 	.by_index = true
@@ -39,90 +60,170 @@ static SqlPlan group_rows = {
 PG_FUNCTION_INFO_V1(chatrel_group_messages);
 PG_FUNCTION_INFO_V1(chatrel_get_group_with_chat_history);
 
-/* The arguments of a page: what is older than before_id, at most message_limit. */
-static void
-page_arguments(FunctionCallInfo fcinfo, Datum *values)
+/* What a page is to have on either side of a place between two ids. */
+typedef struct MessagePage
 {
-	values[0] = Int64GetDatum(require_int64(fcinfo, 0, "group_id"));
-	values[1] = Int64GetDatum(PG_ARGISNULL(1) ? PG_INT64_MAX : PG_GETARG_INT64(1));
-	values[2] = Int64GetDatum(require_limit(fcinfo, 2, "message_limit"));
+	int64		group_id;
+	int64		before;			/* what is older has a lower id than that */
+	int64		older;			/* how many of these; 0 for none */
+	int64		after;			/* and what is newer a higher than that */
+	int64		newer;
+} MessagePage;
+
+/* One side of it, as a plan takes it */
+#define PAGE_VALUES(page, place, count) \
+	{Int64GetDatum((page)->group_id), Int64GetDatum(place), Int64GetDatum(count)}
+
+/* Where a page is to be: the argument that says so, and at most one does. */
+static int
+place_argument(FunctionCallInfo fcinfo)
+{
+	static const int places[] = {1, 3, 4};
+	int			found = 0;
+
+	for (int i = 0; i < lengthof(places); i++)
+	{
+		if (PG_ARGISNULL(places[i]))
+			continue;
+		if (found != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("only one of before_id, after_id and around_id may be given")));
+		found = places[i];
+	}
+	return found;
 }
 
+/* The arguments of a page: the last messages, or those before, after or around an id. */
+static void
+page_arguments(FunctionCallInfo fcinfo, MessagePage *page)
+{
+	int			argument = place_argument(fcinfo);
+	int64		place = argument == 0 ? PG_INT64_MAX : PG_GETARG_INT64(argument);
+	int64		limit = require_limit(fcinfo, 2, "message_limit");
+
+	page->group_id = require_int64(fcinfo, 0, "group_id");
+	page->before = place;
+	page->after = place;
+	page->newer = 0;
+	if (argument == 3)
+		page->newer = limit;
+	else if (argument == 4)
+	{
+		page->newer = limit / 2;
+		page->before = place == PG_INT64_MAX ? place : place + 1;
+	}
+	page->older = limit - page->newer;
+}
+
+/* Newest first, whatever the page */
 Datum
 chatrel_group_messages(PG_FUNCTION_ARGS)
 {
-	Datum		values[3];
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	MessagePage page;
 	int64		user_id;
 	OwnerScope	scope;
 
-	page_arguments(fcinfo, values);
+	page_arguments(fcinfo, &page);
 	user_id = acting_user(fcinfo);
 	InitMaterializedSRF(fcinfo, 0);
 
 	owner_begin(&scope, fcinfo);
-	check_membership(user_id, DatumGetInt64(values[0]));
-	plan_fill(&messages_page, (ReturnSetInfo *) fcinfo->resultinfo, values, NULL);
+	check_membership(user_id, page.group_id);
+	if (page.newer > 0)
+	{
+		Datum		newer[] = PAGE_VALUES(&page, page.after, page.newer);
+
+		plan_fill(&messages_after_newest_first, rsinfo, newer, NULL);
+	}
+	if (page.older > 0)
+	{
+		Datum		older[] = PAGE_VALUES(&page, page.before, page.older);
+
+		plan_fill(&messages_before, rsinfo, older, NULL);
+	}
 	owner_end(&scope);
 
 	return (Datum) 0;
 }
 
-/* The messages of a page, which is newest first, oldest first; "more" where not all of it fits. */
-static void
-json_messages(JsonWriter *json, const PlanResult *page)
+/* One side of a page, from its place outwards, as far as a document takes it */
+static PlanResult
+page_side(SqlPlan *plan, const MessagePage *page, int64 place, int64 count, bool *more)
 {
-	uint64		nmessages = messages_that_fit(page, page->nrows);
+	Datum		values[] = PAGE_VALUES(page, place, Min(count, PAGE_MAX_MESSAGES + 1));
+	PlanResult	side = {0};
+	uint64		nrows;
 
-	if (nmessages < page->nrows)
+	if (count == 0)
+		return side;
+	side = plan_run(plan, PLAN_READ, values, NULL);
+	nrows = side.nrows;
+	side.nrows = messages_that_fit(&side, nrows);
+	*more |= side.nrows < nrows;
+	return side;
+}
+
+static void
+json_message_of_page(JsonWriter *json, const PlanResult *side, uint64 row)
+{
+	Message		message;
+
+	CHECK_FOR_INTERRUPTS();
+	read_message(&message, side, row);
+	json_begin_object(json, NULL);
+	json_message(json, &message);
+	json_end_object(json);
+}
+
+/* The messages of a page, oldest first; "more" where not all of it fits. */
+static void
+json_messages(JsonWriter *json, const MessagePage *page)
+{
+	bool		more = false;
+	PlanResult	older = page_side(&messages_before, page, page->before, page->older, &more);
+	PlanResult	newer = page_side(&messages_after, page, page->after, page->newer, &more);
+
+	if (more)
 		json_bool(json, "more", true);
 	json_begin_array(json, "messages");
-	for (uint64 row = nmessages; row-- > 0;)
-	{
-		Message		message;
-
-		CHECK_FOR_INTERRUPTS();
-		read_message(&message, page, row);
-		json_begin_object(json, NULL);
-		json_message(json, &message);
-		json_end_object(json);
-	}
+	for (uint64 row = older.nrows; row-- > 0;)
+		json_message_of_page(json, &older, row);
+	for (uint64 row = 0; row < newer.nrows; row++)
+		json_message_of_page(json, &newer, row);
 	json_end_array(json);
 }
 
 Datum
 chatrel_get_group_with_chat_history(PG_FUNCTION_ARGS)
 {
-	Datum		values[3];
 	Datum		group_values[2];
-	int64		group_id;
+	MessagePage page;
 	int64		member_limit;
 	int64		user_id;
 	OwnerScope	scope;
 	PlanResult	group;
-	PlanResult	page;
 	JsonWriter	json;
 	Datum		result;
 
-	page_arguments(fcinfo, values);
-	values[2] = Int64GetDatum(Min(DatumGetInt64(values[2]), PAGE_MAX_MESSAGES + 1));
-	group_id = DatumGetInt64(values[0]);
-	member_limit = require_integer(fcinfo, 3, "member_limit", 0);
-	group_values[0] = values[0];
+	page_arguments(fcinfo, &page);
+	member_limit = require_integer(fcinfo, 5, "member_limit", 0);
+	group_values[0] = Int64GetDatum(page.group_id);
 	group_values[1] = Int64GetDatum(member_limit + 1);
 	user_id = acting_user(fcinfo);
 
 	owner_begin(&scope, fcinfo);
-	check_membership(user_id, group_id);
+	check_membership(user_id, page.group_id);
 	group = plan_run(&group_rows, PLAN_READ, group_values, NULL);
 	if (group.nrows == 0)
-		error_group_not_found(group_id);
-	page = plan_run(&messages_page, PLAN_READ, values, NULL);
+		error_group_not_found(page.group_id);
 
 	json_begin_jsonb(&json);
 	json_begin_object(&json, NULL);
 	json_group(&json, &group, 0, member_limit);
 	json_messages(&json, &page);
-	json_string(&json, "cursor", cursor_text(cursor_of_now(user_id, group_id)));
+	json_string(&json, "cursor", cursor_text(cursor_of_now(user_id, page.group_id)));
 	json_end_object(&json);
 	result = SPI_datumTransfer(json_end_jsonb(&json), false, -1);
 	owner_end(&scope);

@@ -52,7 +52,7 @@
 /* Messages and recorded events in one list: each has what the other has not as null. */
 #define OF_MESSAGE	MESSAGE_COLUMNS("t") ", t.xid, " EVENT_NO_COLUMNS
 #define OF_EVENT \
-	"e.id, e.created_at, e.group_id, e.actor_id, NULL::pg_catalog.text, e.xid, " EVENT_COLUMNS("e")
+	"e.id, e.created_at, e.group_id, e.actor_id, " MESSAGE_NO_COLUMNS ", e.xid, " EVENT_COLUMNS("e")
 
 /* Its columns, after those of a message */
 enum

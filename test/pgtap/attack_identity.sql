@@ -30,8 +30,8 @@ CREATE TEMP TABLE calls (call text);
 GRANT SELECT ON calls TO PUBLIC;
 INSERT INTO calls VALUES ('chatrel.me(50, %s)'), ('chatrel.create_group(''x'', true, %s)'), ('chatrel.join_group(1, %s)'),
 	('chatrel.leave_group(1, %s)'), ('chatrel.get_group(1, 50, %s)'), ('chatrel.group_members(1, NULL, 50, %s)'), ('chatrel.my_groups(%s)'),
-	('chatrel.send_group_message(1, ''x'', NULL, %s)'), ('chatrel.group_messages(1, NULL, 50, %s)'),
-	('chatrel.get_group_with_chat_history(1, NULL, 50, 50, %s)'), ('chatrel.sync(NULL, NULL, 100, NULL, %s)'),
+	('chatrel.send_group_message(1, ''x'', as_user => %s)'), ('chatrel.group_messages(1, as_user => %s)'),
+	('chatrel.get_group_with_chat_history(1, as_user => %s)'), ('chatrel.sync(NULL, NULL, 100, NULL, %s)'),
 	('chatrel.listen(%s)'), ('chatrel.listen_group(1, %s)'), ('chatrel.follow(1, ''posts'', %s)'), ('chatrel.unfollow(1, %s)'),
 	('chatrel.follow_many(''{1}'', ''posts'', %s)'), ('chatrel.is_following(1, 2, %s)'), ('chatrel.following(1, NULL, NULL, 50, %s)'),
 	('chatrel.followers(1, NULL, NULL, 50, %s)'), ('chatrel.friends(1, %s)'), ('chatrel.mutual_followers(1, %s)'),
