@@ -67,7 +67,10 @@ listen_put(ReturnSetInfo *rsinfo, int64 group_id, bool own, const pg_uuid_t *cha
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
-/* In the order of locks (src/README): memberships, their groups' channels, the own. */
+/*
+ * In the order of locks (src/README): memberships, their groups' channels, the own.
+ * If the own is missing, to make it locks the user, which comes before them all.
+ */
 Datum
 chatrel_listen(PG_FUNCTION_ARGS)
 {
@@ -82,6 +85,7 @@ chatrel_listen(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 
 	owner_begin(&scope, fcinfo);
+	user_channel_ensure(user_id);
 	groups = plan_run(&memberships_lock, PLAN_WRITE, values, NULL);
 	require_user(user_id);
 	for (uint64 i = 0; i < groups.nrows; i++)

@@ -65,14 +65,20 @@ static SqlPlan follow_remove = {
 };
 
 /*
+ * One side of a user's relationships.  Their order has the planner use the index
+ * on (side, id), also where it believes that all rows are this user's.
+ */
+#define SIDE_OF_USER(side) \
+	"(SELECT id, follower_id, followed_id FROM chatrel.relationships" \
+	" WHERE " side EQ "$1 ORDER BY id)"
+
+/*
  * Two users that follow each other may be deleted at the same time: hence the
- * order.  Returns how many are left all the same.
+ * order of all.  Returns how many are left all the same.
  */
 static SqlPlan relationships_remove = {
 	.sql = "WITH of_user AS MATERIALIZED ("
-	"SELECT id, follower_id, followed_id FROM chatrel.relationships WHERE follower_id" EQ "$1"
-	" UNION ALL"
-	" SELECT id, follower_id, followed_id FROM chatrel.relationships WHERE followed_id" EQ "$1),"
+	SIDE_OF_USER("follower_id") " UNION ALL " SIDE_OF_USER("followed_id") "),"
 	" locked AS MATERIALIZED ("
 	"SELECT r.follower_id, r.followed_id FROM of_user JOIN chatrel.relationships r"
 	" ON r.follower_id" EQ "of_user.follower_id AND r.followed_id" EQ "of_user.followed_id"

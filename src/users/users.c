@@ -58,8 +58,8 @@ static SqlPlan users_renumber = {
 
 /*
  * The lock of this update excludes the FOR SHARE of those who make the user a
- * member of something, but not the FOR KEY SHARE of a foreign key: a send that
- * holds its membership can go on, and the removal of that membership waits.
+ * member of something.  A send, which holds its membership, does not meet it, and
+ * can go on; the removal of that membership waits.
  */
 static SqlPlan user_mark_deleted = {
 	.sql = "UPDATE chatrel.users SET deleted_at = pg_catalog.now()"

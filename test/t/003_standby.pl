@@ -52,6 +52,7 @@ my %reads = (
 	is_following => [ 'chatrel.is_following(2)::text', 'true' ],
 	me => [ q{chatrel.me() ->> 'username'}, 'ann' ],
 	mutual_followers => [ '(SELECT count(*) FROM chatrel.mutual_followers(2))', '0' ],
+	group_members => [ q{(SELECT string_agg(username, ' ') FROM chatrel.group_members(1))}, 'ann' ],
 	my_groups => [ q{(SELECT id || ' ' || name || ' ' || last_message FROM chatrel.my_groups())}, '1 g streamed' ],
 	relationship_to => [ '(SELECT count(*) FROM chatrel.relationship_to(ARRAY[2, 3]))', '2' ],
 	suggest_follows => [ '(SELECT username FROM chatrel.suggest_follows())', 'cyd' ],

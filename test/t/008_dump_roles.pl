@@ -74,7 +74,7 @@ sub cannot_dump
 cmp_ok(scalar @channels, '>=', 3, 'there are secret channels');
 my $all = dumps('a superuser dumps everything', 'postgres');
 my $schema = dumps('a superuser dumps the schema', 'postgres', '-s');
-is(scalar(grep { index($all, $_) >= 0 } @channels), scalar @channels, 'the channels are in the dump');
+is(scalar(grep { index($all, $_) >= 0 } @channels), 0, '... but the channels, which are secret');
 
 # ---------- a role that may read everything ----------
 
@@ -108,7 +108,7 @@ is(dumps('... but all but chatrel', 'app', '-s', '-T', 'orders', '-N', 'chatrel'
 $node->safe_psql('shop', 'GRANT SELECT ON ALL SEQUENCES IN SCHEMA chatrel TO app');
 is(dumps('with SELECT on the sequences it needs no option', 'app', '-s', '-T', 'orders'),
 	dumps('(a superuser)', 'postgres', '-s', '-T', 'orders'), '... and writes the same');
-cannot_dump('... and no data', qr/permission denied for table/, 'app', '-T', 'orders');
+cannot_dump('... and no data', $rls, 'app', '-T', 'orders');
 
 # ---------- schema first, and then data ----------
 
