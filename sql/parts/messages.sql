@@ -9,7 +9,7 @@ CREATE TABLE chatrel.groups_messages (
 	id bigint NOT NULL DEFAULT nextval('chatrel.event_ids'),
 	datetime timestamptz NOT NULL DEFAULT now(),
 	group_id bigint NOT NULL REFERENCES chatrel.groups ON DELETE CASCADE,
-	sender_id bigint NOT NULL REFERENCES chatrel.users,
+	sender_id bigint NOT NULL,
 	message text CHECK (message <> ''),
 	xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
 	reply_to_id bigint,
@@ -24,20 +24,19 @@ CREATE TABLE chatrel.groups_messages (
 
 /*
  * A new row's keys are checked by a trigger of our own, which leaves it out for a
- * send, and not by those of the constraints: src/messages/keys.c says why.
+ * send, and not by that of the constraint: src/messages/keys.c says why.  For the
+ * sender there is no constraint at all, whose check would lock the user after the
+ * membership; the triggers check both sides.
  */
 DO $$
 DECLARE
 	check_of_key name;
 BEGIN
-	FOR check_of_key IN
-		SELECT t.tgname FROM pg_catalog.pg_trigger t
-		WHERE t.tgrelid = 'chatrel.groups_messages'::pg_catalog.regclass AND t.tgisinternal
-			AND t.tgfoid = 'pg_catalog."RI_FKey_check_ins"'::pg_catalog.regproc
-	LOOP
-		EXECUTE pg_catalog.format('ALTER TABLE chatrel.groups_messages DISABLE TRIGGER %I',
-			check_of_key);
-	END LOOP;
+	SELECT t.tgname INTO STRICT check_of_key FROM pg_catalog.pg_trigger t
+	WHERE t.tgrelid = 'chatrel.groups_messages'::pg_catalog.regclass AND t.tgisinternal
+		AND t.tgfoid = 'pg_catalog."RI_FKey_check_ins"'::pg_catalog.regproc;
+	EXECUTE pg_catalog.format('ALTER TABLE chatrel.groups_messages DISABLE TRIGGER %I',
+		check_of_key);
 END $$;
 
 CREATE FUNCTION chatrel.check_message_keys() RETURNS trigger
@@ -52,6 +51,17 @@ CREATE TRIGGER zz_check_message_keys BEFORE INSERT ON chatrel.groups_messages
 	FOR EACH ROW EXECUTE FUNCTION chatrel.check_message_keys();
 COMMENT ON TRIGGER zz_check_message_keys ON chatrel.groups_messages IS
 	'the group and the sender must exist';
+
+CREATE FUNCTION chatrel.keep_sender() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'chatrel_keep_sender'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER;
+COMMENT ON FUNCTION chatrel.keep_sender() IS
+	'the trigger of users that keeps a row whose user has sent messages';
+
+CREATE TRIGGER keep_sender AFTER DELETE OR UPDATE OF id ON chatrel.users
+	FOR EACH ROW EXECUTE FUNCTION chatrel.keep_sender();
+COMMENT ON TRIGGER keep_sender ON chatrel.users IS
+	'the senders of messages stay as rows, for the history';
 
 /*
  * By the id alone: no id is given twice, and sync() can go by the order of all.
@@ -213,9 +223,9 @@ COMMENT ON TRIGGER note_deleted_group ON chatrel.groups IS
 GRANT SELECT ON chatrel.groups_messages TO PUBLIC;
 GRANT USAGE ON TYPE chatrel.chat_message TO PUBLIC;
 
--- The trigger's function is for the trigger.
-REVOKE ALL ON FUNCTION chatrel.check_message_keys() FROM PUBLIC;
+-- The triggers' functions are for the triggers.
+REVOKE ALL ON FUNCTION chatrel.check_message_keys(), chatrel.keep_sender() FROM PUBLIC;
 
--- It deletes what is everybody's, and the trigger's function is for the trigger.
+-- It deletes what is everybody's.
 REVOKE ALL ON FUNCTION chatrel.purge_messages(timestamptz, bigint, integer),
 	chatrel.note_deleted_group() FROM PUBLIC;

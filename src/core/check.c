@@ -139,3 +139,11 @@ error_change_suppressed(const char *table)
 			 errhint("A trigger of the table must return the row, or raise an error."),
 			 err_table(table)));
 }
+
+/* Has a statement changed what it had to?  Only a trigger keeps it from that. */
+void
+check_changed(uint64 nrows, uint64 expected, const char *table)
+{
+	if (nrows < expected)
+		error_change_suppressed(table);
+}

@@ -39,6 +39,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "core/check.h"
 #include "core/compat.h"
 #include "core/counters.h"
 
@@ -242,7 +243,7 @@ write_many(CounterTable *table, int32 slot, const Pending *pending, int count)
 
 	values[0] = Int32GetDatum(slot);
 	pending_arrays(table, pending, count, &values[1]);
-	plan_run(&table->add_many, PLAN_WRITE, values, NULL);
+	check_changed(plan_run(&table->add_many, PLAN_WRITE, values, NULL).nrows, count, table->name);
 }
 
 static void

@@ -26,6 +26,7 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 
+#include "core/check.h"
 #include "core/epoch.h"
 #include "core/plans.h"
 
@@ -84,7 +85,7 @@ prepare_to_draw_ids(void)
 		return;
 	recorded = plan_run(&epoch_recorded, PLAN_READ, values, NULL);
 	if (recorded.nrows == 0)
-		plan_run(&epoch_record, PLAN_WRITE, values, NULL);
+		check_changed(plan_run(&epoch_record, PLAN_WRITE, values, NULL).nrows, 1, "epochs");
 	else
 		recorded_by_others = DatumGetBool(result_datum(&recorded, 0, 1));
 }

@@ -266,7 +266,8 @@ int64_array(const int64 *elements, int count)
 static Datum
 get_value(const PlanResult *result, uint64 row, int column, bool *isnull)
 {
-	Assert(row < result->nrows);
+	if (row >= result->nrows || result->rows == NULL)
+		elog(ERROR, "no row " UINT64_FORMAT " in the result of a plan", row);
 	return SPI_getbinval(result->rows->vals[row], result->rows->tupdesc, column, isnull);
 }
 

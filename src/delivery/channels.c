@@ -46,6 +46,7 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
+#include "core/check.h"
 #include "core/plans.h"
 #include "delivery/channels.h"
 
@@ -328,7 +329,8 @@ group_channel_replace(int64 group_id, pg_uuid_t *old_channel)
 	if (found.nrows == 0)
 		return false;
 	*old_channel = result_uuid(&found, 0, 1);
-	plan_run(&group_channel_renew, PLAN_LATEST, values, NULL);
+	check_changed(plan_run(&group_channel_renew, PLAN_LATEST, values, NULL).nrows, 1,
+				  "groups_channels");
 	return true;
 }
 
@@ -391,5 +393,5 @@ all_channel_make(pg_uuid_t *channel)
 	CacheInvalidateRelcacheByRelid(all.relid);
 	CommandCounterIncrement();
 	if (!all_channel(channel))
-		elog(ERROR, "the channel of everything was not created");
+		error_change_suppressed("all_channel");
 }

@@ -72,6 +72,12 @@ static SqlPlan memberships_remove = {
 	PLAN_ARGS(INT8OID)
 };
 
+static SqlPlan any_membership = {
+	.sql = "SELECT FROM chatrel.groups_members WHERE user_id" EQ "$1 LIMIT 1",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID)
+};
+
 /* Why somebody is no member any more, as the events say it */
 #define LEFT_BY_LEAVING		"left"
 #define LEFT_BY_DELETION	"deleted"
@@ -265,6 +271,8 @@ remove_all_memberships(int64 user_id)
 	Datum		values[] = {Int64GetDatum(user_id)};
 	PlanResult	removed = plan_run(&memberships_remove, PLAN_WRITE, values, NULL);
 
+	if (plan_run(&any_membership, PLAN_WRITE, values, NULL).nrows > 0)
+		error_change_suppressed("groups_members");
 	announce_removals(&removed, user_id, LEFT_BY_DELETION);
 }
 

@@ -8,8 +8,12 @@
  * sender, which costs a third of a send; and as all the senders of a group lock one
  * row, most of these locks make a MultiXactId.
  *
- * So the constraints are there, with what they do when a group or a user is deleted,
- * but the check of a new row is made by this trigger, and left out for a send.
+ * So a new row is checked by a trigger, which leaves it out for a send.  For the
+ * group there is the constraint as well, of which that check is disabled: it deletes
+ * the messages of a group that is deleted, and tells pg_dump which table is restored
+ * first.  For the sender there is none, so that no check locks a user when the
+ * membership is locked already (src/README), even where all triggers have been
+ * enabled, as pg_upgrade does: another trigger keeps users that have sent messages.
  */
 #include "postgres.h"
 
@@ -34,6 +38,14 @@ static SqlPlan sender_lock = {
 	PLAN_ARGS(INT8OID)
 };
 
+/* Messages of a user that is not there any more */
+static SqlPlan sender_gone = {
+	.sql = "SELECT FROM chatrel.groups_messages t WHERE t.sender_id" EQ "$1"
+	" AND NOT EXISTS (SELECT FROM chatrel.users u WHERE u.id" EQ "$1) LIMIT 1",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID)
+};
+
 /* An error between begin and end ends the subtransaction, and with it what is known. */
 static struct
 {
@@ -44,6 +56,7 @@ static struct
 }			known;
 
 PG_FUNCTION_INFO_V1(chatrel_check_message_keys);
+PG_FUNCTION_INFO_V1(chatrel_keep_sender);
 
 void
 keys_known_begin(int64 group_id, int64 sender_id)
@@ -117,4 +130,37 @@ chatrel_check_message_keys(PG_FUNCTION_ARGS)
 		check_key(&sender_lock, sender_id, "sender_id", "users");
 	owner_end(&scope);
 	return PointerGetDatum(trigdata->tg_trigtuple);
+}
+
+/* As PostgreSQL's check of the other side of a foreign key: nothing of it is looked up often. */
+Datum
+chatrel_keep_sender(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+	TupleDesc	tupdesc;
+	OwnerScope	scope;
+	bool		isnull;
+	int64		id;
+	Datum		values[1];
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigdata->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) ||
+		TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("chatrel.keep_sender() is for the trigger of chatrel.users")));
+
+	tupdesc = RelationGetDescr(trigdata->tg_relation);
+	id = DatumGetInt64(SPI_getbinval(trigdata->tg_trigtuple, tupdesc,
+									 SPI_fnumber(tupdesc, "id"), &isnull));
+	values[0] = Int64GetDatum(id);
+	owner_begin(&scope, fcinfo);
+	if (plan_run(&sender_gone, PLAN_LATEST, values, NULL).nrows > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+				 errmsg("user %lld has sent messages", (long long) id),
+				 errhint("Use chatrel.delete_user(), which keeps the row for the history."),
+				 err_table("groups_messages")));
+	owner_end(&scope);
+	return PointerGetDatum(NULL);
 }

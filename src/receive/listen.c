@@ -97,7 +97,7 @@ chatrel_listen(PG_FUNCTION_ARGS)
 			listen_put(rsinfo, group_id, false, &channel);
 	}
 	if (!user_channel(user_id, &channel))
-		error_user_not_found(user_id);
+		error_change_suppressed("users_channels");
 	listen_put(rsinfo, 0, true, &channel);
 	owner_end(&scope);
 

@@ -68,6 +68,12 @@ static SqlPlan user_mark_deleted = {
 	PLAN_ARGS(INT8OID)
 };
 
+static SqlPlan user_is_alive = {
+	.sql = "SELECT FROM chatrel.users WHERE id" EQ "$1 AND deleted_at IS NULL",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID)
+};
+
 PG_FUNCTION_INFO_V1(chatrel_create_user);
 PG_FUNCTION_INFO_V1(chatrel_delete_user);
 
@@ -121,11 +127,7 @@ create_user(Datum *values, const char *nulls)
 		plan_run(&users_renumber, PLAN_LATEST, NULL, NULL);
 	}
 	created = plan_run(&user_create_or_fail, PLAN_WRITE, values, nulls);
-	if (created.nrows == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-				 errmsg("user \"%s\" was not created", TextDatumGetCString(values[0])),
-				 errdetail("A trigger of table chatrel.users keeps it out.")));
+	check_changed(created.nrows, 1, "users");
 	return created;
 }
 
@@ -167,7 +169,11 @@ remove_user(int64 user_id)
 	Datum		values[] = {Int64GetDatum(user_id)};
 
 	if (plan_run(&user_mark_deleted, PLAN_WRITE, values, NULL).nrows == 0)
+	{
+		if (plan_run(&user_is_alive, PLAN_WRITE, values, NULL).nrows > 0)
+			error_change_suppressed("users");
 		return false;
+	}
 	remove_all_memberships(user_id);
 	remove_all_relationships(user_id);
 	return true;

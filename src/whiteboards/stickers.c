@@ -17,6 +17,7 @@
 #include "catalog/pg_type.h"
 #include "utils/array.h"
 
+#include "core/check.h"
 #include "core/plans.h"
 #include "whiteboards/sticker_order.h"
 #include "whiteboards/stickers.h"
@@ -292,11 +293,7 @@ write_batch(SqlPlan *plan, const Whiteboard *whiteboard, const Batch *batch, Dat
 	values[1] = Int64GetDatum(whiteboard->id);
 	written = plan_run(plan, PLAN_WRITE, values, NULL);
 
-	/* Only somebody who writes the tables without asking us gets in between. */
-	if (written.nrows != batch->n)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("could not serialize access due to a concurrent change")));
+	check_changed(written.nrows, batch->n, "stickers");
 	return written;
 }
 

@@ -77,6 +77,12 @@ static SqlPlan whiteboard_lock_by_sticker = {
 	PLAN_ARGS(INT8OID, INT8OID)
 };
 
+static SqlPlan sticker_exists = {
+	.sql = "SELECT FROM chatrel.stickers WHERE group_id" EQ "$1 AND id" EQ "$2",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8OID)
+};
+
 static SqlPlan sticker_delete = {
 	.sql = "DELETE FROM chatrel.stickers WHERE group_id" EQ "$1 AND id" EQ "$2"
 	" RETURNING whiteboard_id",
@@ -183,6 +189,7 @@ chatrel_create_whiteboard(PG_FUNCTION_ARGS)
 	owner_begin(&scope, fcinfo);
 	lock_membership(user_id, group_id, MEMBER_WRITES);
 	created = plan_run(&whiteboard_create, PLAN_WRITE, values, NULL);
+	check_changed(created.nrows, 1, "whiteboards");
 	read_whiteboard(&whiteboard, &created);
 	announce_change(&whiteboard, &nothing);
 	result = return_document(whiteboard_document(&whiteboard, &no_stickers));
@@ -255,6 +262,8 @@ touch_whiteboard(Whiteboard *whiteboard, const StickerChange *change)
 	Datum		values[] = {Int64GetDatum(whiteboard->group_id), Int64GetDatum(whiteboard->id)};
 	PlanResult	touched = plan_run(&whiteboard_touch, PLAN_WRITE, values, NULL);
 
+	check_changed(touched.nrows, 1, "whiteboards");
+
 	whiteboard->version = result_int64(&touched, 0, 1);
 	whiteboard->updated_at = GetCurrentTransactionStartTimestamp();
 	announce_change(whiteboard, change);
@@ -325,7 +334,9 @@ chatrel_delete_whiteboard(PG_FUNCTION_ARGS)
 	{
 		Datum		values[] = {Int64GetDatum(whiteboard.group_id), Int64GetDatum(whiteboard.id)};
 
-		deleted = plan_run(&whiteboard_delete, PLAN_WRITE, values, NULL).nrows > 0;
+		check_changed(plan_run(&whiteboard_delete, PLAN_WRITE, values, NULL).nrows, 1,
+					  "whiteboards");
+		deleted = true;
 	}
 	if (deleted)
 		announce_deletion(&whiteboard);
@@ -350,7 +361,11 @@ delete_sticker(int64 group_id, int64 sticker_id)
 	plan_run(&whiteboard_lock_by_sticker, PLAN_WRITE, values, NULL);
 	deleted = plan_run(&sticker_delete, PLAN_WRITE, values, NULL);
 	if (deleted.nrows == 0)
+	{
+		if (plan_run(&sticker_exists, PLAN_WRITE, values, NULL).nrows > 0)
+			error_change_suppressed("stickers");
 		return false;
+	}
 	if (!result_is_null(&deleted, 0, 1))
 	{
 		whiteboard.id = result_int64(&deleted, 0, 1);

@@ -51,7 +51,7 @@ SELECT is((SELECT string_agg(o, ', ') FROM (
 SELECT is((SELECT string_agg(relname, ', ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'chatrel'::regnamespace AND relkind IN ('r', 'v', 'S') AND has_table_privilege('public', oid, 'SELECT')),
 	'groups, groups_members, groups_messages, my_memberships, relationships, stickers, users, whiteboards', 'nor to everybody more than else');
 SELECT is((SELECT string_agg(proname, ', ' ORDER BY proname) FROM pg_proc WHERE pronamespace = 'chatrel'::regnamespace AND NOT has_function_privilege('public', oid, 'EXECUTE')),
-	'check_message_keys, count_follows, create_user, delete_user, link_users, listen_all, make_channel, mirror_user, relay_status, restore_user, unlink_users, verify_follow_counts, verify_users', 'and take nothing from who has USAGE');
+	'check_message_keys, count_follows, create_user, delete_user, keep_sender, link_users, listen_all, make_channel, mirror_user, relay_status, restore_user, unlink_users, verify_follow_counts, verify_users', 'and take nothing from who has USAGE');
 SELECT ok(has_type_privilege('public', 'chatrel.follow_totals', 'USAGE'), 'a type neither');
 
 SET LOCAL ROLE tap_all;

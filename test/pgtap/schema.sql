@@ -101,7 +101,6 @@ SELECT results_eq($$
 		('FOREIGN KEY (group_id) REFERENCES chatrel.groups(id) ON DELETE CASCADE', 'chatrel.groups_members'),
 		('FOREIGN KEY (user_id) REFERENCES chatrel.users(id) ON DELETE CASCADE', 'chatrel.groups_members'),
 		('FOREIGN KEY (group_id) REFERENCES chatrel.groups(id) ON DELETE CASCADE', 'chatrel.groups_messages'),
-		('FOREIGN KEY (sender_id) REFERENCES chatrel.users(id)', 'chatrel.groups_messages'),
 		('FOREIGN KEY (user_id) REFERENCES chatrel.users(id) ON DELETE CASCADE', 'chatrel.users_channels') $$,
 	'foreign keys');
 
