@@ -25,6 +25,14 @@ SELECT format('SELECT %L || t::text FROM %s t WHERE (%s) IS NOT NULL AND NOT EXI
 			JOIN pg_attribute ON attrelid = conrelid AND attnum = key))
 	FROM pg_constraint WHERE contype = 'f' AND connamespace = 'chatrel'::regnamespace \gexec
 
+SELECT 'a text of a deleted message is left: ' || e::text
+	FROM chatrel.events e JOIN chatrel.groups_messages t ON t.id = e.message_id WHERE t.deleted_at IS NOT NULL AND e.detail ? 'message';
+SELECT 'a message answers one of another group: ' || t::text
+	FROM chatrel.groups_messages t JOIN chatrel.groups_messages r ON r.id = t.reply_to_id WHERE r.group_id <> t.group_id;
+SELECT 'a mention has no event, or more than one: ' || t::text
+	FROM chatrel.groups_messages t CROSS JOIN unnest(t.mentions) u (id)
+	WHERE (SELECT count(*) FROM chatrel.events e WHERE e.kind = 'mentioned' AND e.message_id = t.id AND e.recipient_id = u.id) <> 1;
+
 SELECT 'a deleted user is in a group: ' || m::text
 	FROM chatrel.groups_members m JOIN chatrel.users u ON u.id = m.user_id WHERE u.deleted_at IS NOT NULL;
 SELECT 'a deleted user follows or is followed: ' || r::text

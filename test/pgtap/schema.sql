@@ -4,7 +4,7 @@ BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION chatrel;
 
-SELECT plan(82);
+SELECT plan(85);
 
 -- the schema holds these (and what other domains have; the regression test install lists all)
 SELECT has_schema('chatrel');
@@ -44,8 +44,10 @@ SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.groups_messages') $$, AR
 	'datetime timestamp with time zone not null default now()',
 	'group_id bigint not null',
 	'sender_id bigint not null',
-	'message text not null',
-	'xid xid8 not null default pg_current_xact_id()'], 'columns of groups_messages');
+	'message text',
+	'xid xid8 not null default pg_current_xact_id()',
+	'reply_to_id bigint', 'mentions bigint[]', 'metadata jsonb', 'client_key text',
+	'edited_at timestamp with time zone', 'deleted_at timestamp with time zone'], 'columns of groups_messages');
 SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.groups_channels') $$, ARRAY[
 	'group_id bigint not null', 'channel uuid not null default gen_random_uuid()'], 'columns of groups_channels');
 SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.users_channels') $$, ARRAY[
@@ -57,7 +59,8 @@ SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.my_memberships') $$, ARR
 SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.chat_group') $$, ARRAY[
 	'id bigint', 'name text', 'creator_id bigint', 'created_at timestamp with time zone'], 'attributes of a group');
 SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.chat_message') $$, ARRAY[
-	'id bigint', 'datetime timestamp with time zone', 'group_id bigint', 'sender_id bigint', 'message text'], 'attributes of a message');
+	'id bigint', 'datetime timestamp with time zone', 'group_id bigint', 'sender_id bigint', 'message text',
+	'reply_to_id bigint', 'mentions bigint[]', 'metadata jsonb', 'edited_at timestamp with time zone', 'deleted_at timestamp with time zone'], 'attributes of a message');
 
 -- keys: natural ones where there are such, the column to shard by first
 SELECT col_is_pk('chatrel', 'users', 'id', 'key of users');
@@ -73,7 +76,7 @@ SELECT col_is_unique('chatrel', 'groups', 'name', 'names of groups are unique');
 SELECT indexes_are('chatrel', 'users', ARRAY['users_pkey', 'users_role_name_key', 'users_username_key']);
 SELECT indexes_are('chatrel', 'groups', ARRAY['groups_pkey', 'groups_name_key']);
 SELECT indexes_are('chatrel', 'groups_members', ARRAY['groups_members_pkey', 'groups_members_user_id_idx', 'groups_members_group_id_idx']);
-SELECT indexes_are('chatrel', 'groups_messages', ARRAY['groups_messages_pkey', 'groups_messages_id_idx', 'groups_messages_xid_idx']);
+SELECT indexes_are('chatrel', 'groups_messages', ARRAY['groups_messages_pkey', 'groups_messages_id_idx', 'groups_messages_xid_idx', 'groups_messages_client_key_idx']);
 SELECT index_is_unique('chatrel', 'groups_messages', 'groups_messages_id_idx', 'no id of a message is given twice');
 SELECT index_is_unique('chatrel', 'users', 'users_username_key', 'usernames are unique');
 SELECT is(pg_get_indexdef('chatrel.users_username_key'::regclass),
@@ -147,9 +150,12 @@ SELECT is(pg_temp.signature('join_group'), '(group_id bigint, as_user bigint DEF
 SELECT is(pg_temp.signature('leave_group'), '(group_id bigint, as_user bigint DEFAULT NULL::bigint) boolean', 'leave_group');
 SELECT is(pg_temp.signature('get_group'), '(group_id bigint, member_limit integer DEFAULT 50, as_user bigint DEFAULT NULL::bigint) jsonb', 'get_group');
 SELECT is(pg_temp.signature('group_members'), '(group_id bigint, after bigint DEFAULT NULL::bigint, row_limit integer DEFAULT 50, as_user bigint DEFAULT NULL::bigint) TABLE(user_id bigint, username text, joined_at timestamp with time zone, "position" bigint)', 'group_members');
-SELECT is(pg_temp.signature('send_group_message'), '(group_id bigint, message text, datetime timestamp with time zone DEFAULT NULL::timestamp with time zone, as_user bigint DEFAULT NULL::bigint) chatrel.chat_message', 'send_group_message');
-SELECT is(pg_temp.signature('group_messages'), '(group_id bigint, before_id bigint DEFAULT NULL::bigint, message_limit integer DEFAULT 50, as_user bigint DEFAULT NULL::bigint) SETOF chatrel.chat_message', 'group_messages');
-SELECT is(pg_temp.signature('get_group_with_chat_history'), '(group_id bigint, before_id bigint DEFAULT NULL::bigint, message_limit integer DEFAULT 50, member_limit integer DEFAULT 50, as_user bigint DEFAULT NULL::bigint) jsonb', 'get_group_with_chat_history');
+SELECT is(pg_temp.signature('send_group_message'), '(group_id bigint, message text, datetime timestamp with time zone DEFAULT NULL::timestamp with time zone, reply_to_id bigint DEFAULT NULL::bigint, mentions bigint[] DEFAULT NULL::bigint[], metadata jsonb DEFAULT NULL::jsonb, client_key text DEFAULT NULL::text, as_user bigint DEFAULT NULL::bigint) chatrel.chat_message', 'send_group_message');
+SELECT is(pg_temp.signature('edit_message'), '(group_id bigint, message_id bigint, message text, as_user bigint DEFAULT NULL::bigint) chatrel.chat_message', 'edit_message');
+SELECT is(pg_temp.signature('delete_message'), '(group_id bigint, message_id bigint, as_user bigint DEFAULT NULL::bigint) boolean', 'delete_message');
+SELECT is(pg_temp.signature('get_message'), '(group_id bigint, message_id bigint, as_user bigint DEFAULT NULL::bigint) jsonb', 'get_message');
+SELECT is(pg_temp.signature('group_messages'), '(group_id bigint, before_id bigint DEFAULT NULL::bigint, message_limit integer DEFAULT 50, after_id bigint DEFAULT NULL::bigint, around_id bigint DEFAULT NULL::bigint, as_user bigint DEFAULT NULL::bigint) SETOF chatrel.chat_message', 'group_messages');
+SELECT is(pg_temp.signature('get_group_with_chat_history'), '(group_id bigint, before_id bigint DEFAULT NULL::bigint, message_limit integer DEFAULT 50, after_id bigint DEFAULT NULL::bigint, around_id bigint DEFAULT NULL::bigint, member_limit integer DEFAULT 50, as_user bigint DEFAULT NULL::bigint) jsonb', 'get_group_with_chat_history');
 SELECT is(pg_temp.signature('listen'), '(as_user bigint DEFAULT NULL::bigint) TABLE(group_id bigint, channel text)', 'listen');
 SELECT is(pg_temp.signature('listen_group'), '(group_id bigint, as_user bigint DEFAULT NULL::bigint) text', 'listen_group');
 SELECT is(pg_temp.signature('listen_all'), '() text', 'listen_all');

@@ -20,7 +20,7 @@ SELECT datetime = now() AS now FROM chatrel.send_group_message(1, 'second', NULL
 -- the transaction that sends, known to the row and not to the caller
 SELECT DISTINCT xid = pg_current_xact_id() AS xid FROM chatrel.groups_messages;
 COMMIT;
-SELECT * FROM chatrel.send_group_message(message => 'third', group_id => 1, as_user => 2, datetime => '2024-02-29 12:34:56.789012+00');
+SELECT id, datetime, group_id, sender_id, message FROM chatrel.send_group_message(message => 'third', group_id => 1, as_user => 2, datetime => '2024-02-29 12:34:56.789012+00');
 SELECT pg_typeof(chatrel.send_group_message(2, 'typed'));
 -- what it may say
 SELECT message FROM chatrel.send_group_message(2, ' ');
@@ -47,7 +47,7 @@ SELECT count((chatrel.send_group_message(2, 'm' || i)).id) FROM generate_series(
 
 TRUNCATE chatrel.groups_messages; ALTER SEQUENCE chatrel.event_ids RESTART;
 SELECT count(*) FROM generate_series(1, 130) i, chatrel.send_group_message(i % 2 + 1, 'm' || i, timestamptz '2024-01-01 00:00+00' + i * interval '1 min');
-SELECT * FROM chatrel.group_messages(1, message_limit => 2);
+SELECT id, datetime, group_id, sender_id, message FROM chatrel.group_messages(1, message_limit => 2);
 SELECT count(*) AS default_limit, max(id), min(id) FROM chatrel.group_messages(1);
 SELECT count(*), max(id), min(id) FROM chatrel.group_messages(1, before_id => 32);
 SELECT count(*), max(id), min(id) FROM chatrel.group_messages(1, before_id => 30, message_limit => 5);
