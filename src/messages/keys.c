@@ -14,6 +14,7 @@
  * first.  For the sender there is none, so that no check locks a user when the
  * membership is locked already (src/README), even where all triggers have been
  * enabled, as pg_upgrade does: another trigger keeps users that have sent messages.
+ * The same trigger sees to it that a row has a text, unless it is deleted.
  */
 #include "postgres.h"
 
@@ -97,6 +98,23 @@ check_key(SqlPlan *plan, int64 id, const char *column, const char *table)
 				 err_constraint("groups_messages", psprintf("groups_messages_%s_fkey", column))));
 }
 
+/* As PostgreSQL says it of a column that is NOT NULL. */
+static void
+check_has_text(HeapTuple row, TupleDesc tupdesc)
+{
+	bool		no_text;
+	bool		not_deleted;
+
+	(void) SPI_getbinval(row, tupdesc, SPI_fnumber(tupdesc, "message"), &no_text);
+	(void) SPI_getbinval(row, tupdesc, SPI_fnumber(tupdesc, "deleted_at"), &not_deleted);
+	if (no_text && not_deleted)
+		ereport(ERROR,
+				(errcode(ERRCODE_NOT_NULL_VIOLATION),
+				 errmsg("null value in column \"message\" of relation \"groups_messages\" violates not-null constraint"),
+				 errdetail("Only a deleted message has no text."),
+				 err_table("groups_messages")));
+}
+
 Datum
 chatrel_check_message_keys(PG_FUNCTION_ARGS)
 {
@@ -122,6 +140,7 @@ chatrel_check_message_keys(PG_FUNCTION_ARGS)
 											SPI_fnumber(tupdesc, "sender_id"), &no_sender));
 	if (keys_are_known(group_id, sender_id))
 		return PointerGetDatum(trigdata->tg_trigtuple);
+	check_has_text(trigdata->tg_trigtuple, tupdesc);
 
 	owner_begin(&scope, fcinfo);
 	if (!no_group)
