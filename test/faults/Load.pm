@@ -357,11 +357,11 @@ sub sync_once
 	my $answer;
 
 	$client->attempt(sub {
-		$answer = value($_[0], 'SELECT chatrel.sync(?, message_limit => ?, wait => ?, as_user => ?)', $watcher->{cursor},
+		$answer = value($_[0], 'SELECT chatrel.sync(?, event_limit => ?, wait => ?, as_user => ?)', $watcher->{cursor},
 			1 + int rand 200, $client->{name} eq 'waits' ? '200 ms' : undef, $client->{world}{watcher});
 	}, single => 1) eq 'done' or return;
 	$answer = decode_json($answer);
-	foreach my $message (@{ $answer->{messages} })
+	foreach my $message (map { $_->{group_message} // () } @{ $answer->{events} })
 	{
 		$watcher->{twice}++ if vec($watcher->{seen}, $message->{id}, 1);
 		vec($watcher->{seen}, $message->{id}, 1) = 1;

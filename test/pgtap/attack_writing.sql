@@ -265,7 +265,7 @@ SELECT throws_ok(format('SELECT chatrel.%s', call), sqlstate, NULL, 'bounded: ' 
 	('change_whiteboard(2, ''{}'', repeat(''x'', 10000000))', '22023'), ('change_whiteboard(2, (repeat(''['', 100000) || repeat('']'', 100000))::jsonb)', '54001'),
 	('change_whiteboard(2, jsonb_build_object(''stickers'', jsonb_build_array(jsonb_build_object(''url'', repeat(''x'', 10000000), ''title'', ''t''))))', '22001'),
 	('change_whiteboard(2, ''{"stickers": [], "version": 1e130000}'')', '22023'), ('change_whiteboard(2, ''{"stickers": [{"id": 1e-16000, "url": "u", "title": "t"}]}'')', '22023'),
-	('sync(wait => interval ''-1 s'')', '22023'), ('sync(message_limit => 0)', '22023'), ('sync(wait => ''-1 s'')', '22023'),
+	('sync(wait => interval ''-1 s'')', '22023'), ('sync(event_limit => 0)', '22023'), ('sync(wait => ''-1 s'')', '22023'),
 	('follow_many(array_append(array_fill(1::bigint, ARRAY[100000]), NULL))', '22023'), ('send_group_message(2, convert_from(''\xff'', ''UTF8''))', '22021'),
 	('send_group_message(2, chr(0))', '54000')) v (call, sqlstate);
 SELECT lives_ok(format('SELECT chatrel.change_whiteboard(%s, jsonb_build_object(''stickers'', jsonb_agg(jsonb_build_object(''url'', ''u'', ''title'', ''t'' || i)))) FROM generate_series(1, 20000) i', :'w'), '20,000 stickers in one request');

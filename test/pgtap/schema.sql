@@ -159,7 +159,7 @@ SELECT is(pg_temp.signature('get_group_with_chat_history'), '(group_id bigint, b
 SELECT is(pg_temp.signature('listen'), '(as_user bigint DEFAULT NULL::bigint) TABLE(group_id bigint, channel text)', 'listen');
 SELECT is(pg_temp.signature('listen_group'), '(group_id bigint, as_user bigint DEFAULT NULL::bigint) text', 'listen_group');
 SELECT is(pg_temp.signature('listen_all'), '() text', 'listen_all');
-SELECT is(pg_temp.signature('sync'), '(cursor text DEFAULT NULL::text, group_id bigint DEFAULT NULL::bigint, message_limit integer DEFAULT 100, wait interval DEFAULT NULL::interval, as_user bigint DEFAULT NULL::bigint) jsonb', 'sync');
+SELECT is(pg_temp.signature('sync'), '(cursor text DEFAULT NULL::text, group_id bigint DEFAULT NULL::bigint, event_limit integer DEFAULT 100, wait interval DEFAULT NULL::interval, as_user bigint DEFAULT NULL::bigint) jsonb', 'sync');
 SELECT is(pg_temp.signature('unlisten'), '() SETOF text', 'unlisten');
 -- as_user is the last argument of every function that acts for a user
 SELECT is_empty($$

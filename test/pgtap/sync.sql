@@ -14,8 +14,8 @@ CREATE TEMP TABLE client (cursor text, have text[] DEFAULT '{}');
 INSERT INTO client DEFAULT VALUES;
 CREATE FUNCTION pg_temp.catch_up(how_many int DEFAULT 100) RETURNS text[] LANGUAGE plpgsql AS $$
 DECLARE
-	answer jsonb := chatrel.sync((SELECT cursor FROM client), message_limit => how_many);
-	texts text[] := ARRAY(SELECT m ->> 'message' FROM jsonb_array_elements(answer -> 'messages') AS m);
+	answer jsonb := chatrel.sync((SELECT cursor FROM client), event_limit => how_many);
+	texts text[] := ARRAY(SELECT coalesce(e -> 'group_message' ->> 'message', k) FROM jsonb_array_elements(answer -> 'events') AS e, jsonb_object_keys(e) AS k);
 BEGIN
 	UPDATE client SET cursor = answer ->> 'cursor', have = have || texts;
 	RETURN texts;
@@ -24,11 +24,11 @@ END $$;
 SELECT plan(25);
 
 -- the function
-SELECT has_function('chatrel', 'sync', ARRAY['text', 'bigint', 'integer', 'interval', 'bigint'], 'cursor, group_id, message_limit, wait, as_user');
+SELECT has_function('chatrel', 'sync', ARRAY['text', 'bigint', 'integer', 'interval', 'bigint'], 'cursor, group_id, event_limit, wait, as_user');
 SELECT function_returns('chatrel', 'sync', ARRAY['text', 'bigint', 'integer', 'interval', 'bigint'], 'jsonb', 'a document');
 SELECT isnt_definer('chatrel', 'sync', ARRAY['text', 'bigint', 'integer', 'interval', 'bigint'], 'with the rights of the caller');
 SELECT volatility_is('chatrel', 'sync', ARRAY['text', 'bigint', 'integer', 'interval', 'bigint'], 'volatile', 'it looks anew each time');
-SELECT results_eq($$ SELECT k FROM jsonb_object_keys(chatrel.sync()) AS k ORDER BY k $$, ARRAY['cursor', 'messages', 'more'], 'of three keys');
+SELECT results_eq($$ SELECT k FROM jsonb_object_keys(chatrel.sync()) AS k ORDER BY k $$, ARRAY['cursor', 'events', 'more'], 'of three keys');
 
 -- everything, then what is new
 SELECT is(pg_temp.catch_up(), '{}', 'nothing has been sent');
@@ -43,29 +43,29 @@ SELECT is(pg_temp.catch_up(2), ARRAY['5', 'd'], 'up to what was sent meanwhile')
 SELECT is((SELECT have FROM client), ARRAY(SELECT message FROM chatrel.groups_messages ORDER BY id), 'that is all');
 
 -- more
-SELECT is(chatrel.sync(message_limit => 8) -> 'more', 'true', 'more: there is another');
-SELECT is(chatrel.sync(message_limit => 9) -> 'more', 'false', 'there is not');
+SELECT is(chatrel.sync(event_limit => 8) -> 'more', 'true', 'more: there is another');
+SELECT is(chatrel.sync(event_limit => 9) -> 'more', 'false', 'there is not');
 
 -- one group
-SELECT is(jsonb_path_query_array(chatrel.sync(group_id => 1), '$.messages[*].message'), '["a", "c", "d"]', 'messages of one group');
+SELECT is(jsonb_path_query_array(chatrel.sync(group_id => 1), '$.events[*].group_message.message'), '["a", "c", "d"]', 'messages of one group');
 SELECT is(chatrel.sync(group_id => 1) #> '{messages,0}',
 	jsonb_build_object('id', 1, 'datetime', now(), 'group_id', 1, 'sender_id', 1, 'message', 'a'), 'key for key');
 
 -- the history goes on with sync
-SELECT is(jsonb_path_query_array(chatrel.sync(chatrel.get_group_with_chat_history(1) ->> 'cursor', 1), '$.messages[*].message'), '[]', 'nothing after the history');
+SELECT is(jsonb_path_query_array(chatrel.sync(chatrel.get_group_with_chat_history(1) ->> 'cursor', 1), '$.events[*].group_message.message'), '[]', 'nothing after the history');
 SELECT chatrel.get_group_with_chat_history(1) ->> 'cursor' AS cursor \gset
 SELECT chatrel.send_group_message(1, 'e');
-SELECT is(jsonb_path_query_array(chatrel.sync(:'cursor', 1), '$.messages[*].message'), '["e"]', 'but what comes after it');
+SELECT is(jsonb_path_query_array(chatrel.sync(:'cursor', 1), '$.events[*].group_message.message'), '["e"]', 'but what comes after it');
 
 -- who may
-SELECT is(chatrel.sync(as_user => 3) -> 'messages', '[]', 'who is in no group gets nothing');
+SELECT is(chatrel.sync(as_user => 3) -> 'events', '[]', 'who is in no group gets nothing');
 SELECT throws_ok($$ SELECT chatrel.sync(group_id => 1, as_user => 3) $$, 'P0002', 'group 1 does not exist', 'and does not see one');
 SELECT throws_ok($$ SELECT chatrel.sync(as_user => 4) $$, 'P0002', 'user 4 does not exist', 'nobody gets an error');
 SELECT throws_ok(format($$ SELECT chatrel.sync(%L, as_user => 2) $$, (SELECT cursor FROM client)), '22023', 'cursor belongs to another user or group', 'a cursor is its user''s');
 SELECT throws_ok($$ SELECT chatrel.sync('1.2.3') $$, '22023', 'invalid cursor', 'and not made up');
 
 -- wait
-SELECT is(chatrel.sync('now', wait => '10 ms') -> 'messages', '[]', 'nothing came');
+SELECT is(chatrel.sync('now', wait => '10 ms') -> 'events', '[]', 'nothing came');
 SELECT throws_ok($$ SELECT chatrel.sync(wait => '-1 s') $$, '22023', 'wait must not be negative', 'nor can it come before');
 
 SELECT * FROM finish();

@@ -90,7 +90,7 @@ CREATE TEMP TABLE answers AS
 		SELECT 1 AS page, chatrel.sync(NULL, :large, 1000000) AS answer
 		UNION ALL
 		SELECT page + 1, chatrel.sync(answer ->> 'cursor', :large, 1000000) FROM pages WHERE (answer ->> 'more')::bool)
-	SELECT page, jsonb_array_length(answer -> 'messages') AS messages, answer ->> 'more' AS more FROM pages;
+	SELECT page, jsonb_array_length(answer -> 'events') AS events, answer ->> 'more' AS more FROM pages;
 SELECT * FROM answers ORDER BY page;
 SELECT jsonb_array_length(d -> 'messages') AS messages, d -> 'more' AS more
 	FROM chatrel.get_group_with_chat_history(:large, message_limit => 1000) AS d;
@@ -100,7 +100,7 @@ SELECT jsonb_array_length(d -> 'messages') AS messages, d -> 'more' AS more
 SELECT chatrel.create_group('many', true) \gset
 SELECT id AS many FROM chatrel.my_groups() WHERE name = 'many' \gset
 SELECT count(*) FROM generate_series(1, 10001) i, chatrel.send_group_message(:many, 'x' || i);
-SELECT jsonb_array_length(d -> 'messages') AS messages, d -> 'more' AS more FROM chatrel.sync(NULL, :many, 2147483647) AS d;
+SELECT jsonb_array_length(d -> 'events') AS events, d -> 'more' AS more FROM chatrel.sync(NULL, :many, 2147483647) AS d;
 SELECT jsonb_array_length(d -> 'messages') AS messages, d -> 'more' AS more
 	FROM chatrel.get_group_with_chat_history(:many, message_limit => 2147483647) AS d;
 

@@ -29,7 +29,7 @@ ROLLBACK;
 SELECT chatrel.get_group(id) ->> 'name' AS created FROM chatrel.create_group('second', true);
 SELECT message, m.text FROM chatrel.send_group_message(1, 'sent'), LATERAL (SELECT message AS text FROM chatrel.group_messages(1)) m;
 SELECT jsonb_path_query_array(chatrel.get_group_with_chat_history(1), '$.messages[*].message') AS history FROM chatrel.send_group_message(1, 'sent too');
-SELECT jsonb_path_query_array(chatrel.sync(), '$.messages[*].message') AS synced FROM chatrel.send_group_message(1, 'and synced');
+SELECT jsonb_path_query_array(chatrel.sync(), '$.events[*].group_message.message') AS synced FROM chatrel.send_group_message(1, 'and synced');
 SELECT last_message FROM chatrel.send_group_message(1, 'the last'), LATERAL chatrel.my_groups() AS mine WHERE mine.id = group_id;
 SELECT chatrel.get_whiteboard((board ->> 'id')::bigint) -> 'version' AS version FROM chatrel.create_whiteboard(1) AS board;
 SELECT jsonb_path_query_array(chatrel.get_whiteboard(1), '$.stickers[*].title') AS titles

@@ -10,16 +10,16 @@ SELECT chatrel.join_group(1, as_user => 2);
 
 -- Keeps the cursor in a variable of psql: it differs with every run.
 CREATE FUNCTION texts(answer jsonb, OUT messages text, OUT more text) LANGUAGE sql AS $$
-	SELECT coalesce((SELECT string_agg(m ->> 'message', ', ' ORDER BY n)
-		FROM jsonb_array_elements(answer -> 'messages') WITH ORDINALITY AS j (m, n)), '-'), answer ->> 'more'
+	SELECT coalesce((SELECT string_agg(coalesce(e -> 'group_message' ->> 'message', k), ', ' ORDER BY n)
+		FROM jsonb_array_elements(answer -> 'events') WITH ORDINALITY AS j (e, n), jsonb_object_keys(e) AS k), '-'), answer ->> 'more'
 $$;
 
 ---------------------------------------------------------------------------
 -- the answer
 ---------------------------------------------------------------------------
 
--- nothing yet
-SELECT answer -> 'messages' AS messages, answer -> 'more' AS more, answer ->> 'cursor' <> '' AS cursor,
+-- nothing yet but what led here
+SELECT jsonb_array_length(answer -> 'events') AS events, answer -> 'more' AS more, answer ->> 'cursor' <> '' AS cursor,
 	(SELECT array_agg(k ORDER BY k) FROM jsonb_object_keys(answer) AS k) AS keys
 FROM chatrel.sync() AS answer;
 SELECT chatrel.sync() ->> 'cursor' AS empty \gset
@@ -27,12 +27,12 @@ SELECT chatrel.sync() ->> 'cursor' AS empty \gset
 SELECT FROM chatrel.send_group_message(1, 'one', '2024-02-29 12:00:00.5+00');
 SELECT FROM chatrel.send_group_message(2, '☃ "two" \ {}', '9999-12-31 23:59:59.999999+00');
 SELECT FROM chatrel.send_group_message(1, E'thr\nee', '2024-02-29 12:00:00+00', as_user => 2);
-SELECT jsonb_pretty(chatrel.sync() -> 'messages');
+SELECT jsonb_pretty(chatrel.sync(:'empty') -> 'events');
 -- the same documents as those of the history
-SELECT chatrel.sync(NULL, 1) -> 'messages' = chatrel.get_group_with_chat_history(1) -> 'messages' AS same;
+SELECT jsonb_path_query_array(chatrel.sync(NULL, 1), '$.events[*].group_message') = chatrel.get_group_with_chat_history(1) -> 'messages' AS same;
 SET TimeZone = 'Asia/Tokyo';
-SELECT chatrel.sync(NULL, 1) -> 'messages' -> 0 -> 'datetime' AS datetime,
-	chatrel.sync(NULL, 1) -> 'messages' = chatrel.get_group_with_chat_history(1) -> 'messages' AS same;
+-- as they are heard: in UTC, whatever the session's time zone
+SELECT jsonb_path_query_array(chatrel.sync(NULL, 1), '$.events[*].group_message.datetime') AS datetimes;
 SET TimeZone = 'UTC';
 
 -- from a cursor
@@ -44,7 +44,7 @@ SELECT * FROM texts(chatrel.sync(:'three'));
 -- as often as one likes
 SELECT * FROM texts(chatrel.sync(:'three'));
 -- 'now': from now on
-SELECT chatrel.sync('now') -> 'messages' AS messages;
+SELECT chatrel.sync('now') -> 'events' AS events;
 SELECT chatrel.sync('now') ->> 'cursor' AS four \gset
 SELECT FROM chatrel.send_group_message(2, 'five');
 SELECT * FROM texts(chatrel.sync(:'four'));
@@ -59,20 +59,20 @@ SELECT * FROM texts(chatrel.sync(chatrel.get_group_with_chat_history(1, before_i
 -- pages
 ---------------------------------------------------------------------------
 
-SELECT * FROM texts(chatrel.sync(message_limit => 2));
-SELECT chatrel.sync(message_limit => 2) ->> 'cursor' AS page \gset
-SELECT * FROM texts(chatrel.sync(:'page', message_limit => 3));
-SELECT chatrel.sync(:'page', message_limit => 3) ->> 'cursor' AS page \gset
-SELECT * FROM texts(chatrel.sync(:'page', message_limit => 1));
-SELECT chatrel.sync(:'page', message_limit => 1) ->> 'cursor' AS page \gset
-SELECT * FROM texts(chatrel.sync(:'page', message_limit => 1));
+SELECT * FROM texts(chatrel.sync(event_limit => 2));
+SELECT chatrel.sync(event_limit => 2) ->> 'cursor' AS page \gset
+SELECT * FROM texts(chatrel.sync(:'page', event_limit => 3));
+SELECT chatrel.sync(:'page', event_limit => 3) ->> 'cursor' AS page \gset
+SELECT * FROM texts(chatrel.sync(:'page', event_limit => 1));
+SELECT chatrel.sync(:'page', event_limit => 1) ->> 'cursor' AS page \gset
+SELECT * FROM texts(chatrel.sync(:'page', event_limit => 1));
 -- exactly as many as there are
-SELECT * FROM texts(chatrel.sync(message_limit => 6));
-SELECT * FROM texts(chatrel.sync(message_limit => 2147483647));
+SELECT * FROM texts(chatrel.sync(event_limit => 6));
+SELECT * FROM texts(chatrel.sync(event_limit => 2147483647));
 -- a hundred unless asked otherwise
 BEGIN;
 SELECT count(chatrel.send_group_message(2, i::text)) FROM generate_series(1, 200) AS i;
-SELECT jsonb_array_length(answer -> 'messages'), answer -> 'more' AS more FROM chatrel.sync(group_id => 2) AS answer;
+SELECT jsonb_array_length(answer -> 'events'), answer -> 'more' AS more FROM chatrel.sync(group_id => 2) AS answer;
 ROLLBACK;
 
 ---------------------------------------------------------------------------
@@ -106,9 +106,9 @@ SELECT chatrel.sync(group_id => 99);
 SELECT chatrel.sync(group_id => 2, as_user => 2);
 SELECT chatrel.sync(group_id => 0);
 SELECT chatrel.sync(group_id => -1);
-SELECT chatrel.sync(message_limit => 0);
-SELECT chatrel.sync(message_limit => -1);
-SELECT chatrel.sync(message_limit => NULL);
+SELECT chatrel.sync(event_limit => 0);
+SELECT chatrel.sync(event_limit => -1);
+SELECT chatrel.sync(event_limit => NULL);
 SELECT chatrel.sync(wait => '-1 second');
 SELECT chatrel.sync(wait => '-178000000 years');
 RESET chatrel.user_id;
@@ -146,17 +146,17 @@ SELECT sqlstate_of_cursor(split_part(:'three', '~', 1));
 ---------------------------------------------------------------------------
 
 BEGIN READ ONLY;
-SELECT * FROM texts(chatrel.sync(:'three', group_id => NULL, message_limit => 1));
+SELECT * FROM texts(chatrel.sync(:'three', group_id => NULL, event_limit => 1));
 COMMIT;
 BEGIN ISOLATION LEVEL SERIALIZABLE;
-SELECT * FROM texts(chatrel.sync(:'three', message_limit => 1));
+SELECT * FROM texts(chatrel.sync(:'three', event_limit => 1));
 COMMIT;
 -- many in one statement
-SELECT u, t.* FROM generate_series(1, 3) AS u, texts(chatrel.sync(as_user => u, message_limit => 2)) AS t ORDER BY u;
+SELECT u, t.* FROM generate_series(1, 3) AS u, texts(chatrel.sync(as_user => u, event_limit => 2)) AS t ORDER BY u;
 -- with a wait there is none where something is new, and an end
-SELECT * FROM texts(chatrel.sync(:'three', message_limit => 1, wait => '1 hour'));
-SELECT * FROM texts(chatrel.sync(:'three', message_limit => 1, wait => '178000000 years'));
-SELECT * FROM texts(chatrel.sync(:'three', message_limit => 1, wait => '2147483647 days'));
+SELECT * FROM texts(chatrel.sync(:'three', event_limit => 1, wait => '1 hour'));
+SELECT * FROM texts(chatrel.sync(:'three', event_limit => 1, wait => '178000000 years'));
+SELECT * FROM texts(chatrel.sync(:'three', event_limit => 1, wait => '2147483647 days'));
 SELECT * FROM texts(chatrel.sync(chatrel.sync('now') ->> 'cursor', wait => '0'));
 SELECT * FROM texts(chatrel.sync(chatrel.sync('now') ->> 'cursor', wait => '100 ms'));
 SET statement_timeout = '100ms';

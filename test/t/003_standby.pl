@@ -56,7 +56,7 @@ my %reads = (
 	my_groups => [ q{(SELECT id || ' ' || name || ' ' || last_message FROM chatrel.my_groups())}, '1 g streamed' ],
 	relationship_to => [ '(SELECT count(*) FROM chatrel.relationship_to(ARRAY[2, 3]))', '2' ],
 	suggest_follows => [ '(SELECT username FROM chatrel.suggest_follows())', 'cyd' ],
-	sync => [ q{jsonb_array_length(chatrel.sync(wait => '1 ms') -> 'messages')}, '2' ],
+	sync => [ q{jsonb_array_length(jsonb_path_query_array(chatrel.sync(wait => '1 ms'), '$.events[*].group_message'))}, '2' ],
 	verify_follow_counts => [ '(SELECT count(*) FROM chatrel.verify_follow_counts())', '0' ],
 );
 
@@ -130,7 +130,7 @@ is(($listener->texts_until('promoted'))[-1], 'promoted', 'and is heard');
 ok(wait_until(sub { relay_row($ann)->{delivered} > $delivered }), 'through the relay');
 is_deeply(
 	$ann->selectcol_arrayref(q{
-		SELECT m ->> 'message' FROM jsonb_array_elements(chatrel.sync(?) -> 'messages') AS m WHERE m ->> 'message' <> 'wake up'}, undef, $cursor),
+		SELECT m ->> 'message' FROM jsonb_array_elements(chatrel.sync(?) -> 'events') AS e, LATERAL (SELECT e -> 'group_message' AS m) AS x WHERE m ->> 'message' <> 'wake up'}, undef, $cursor),
 	['promoted'], 'a cursor of the standby goes on');
 is(value($ann, q{SELECT string_agg(message, ' ' ORDER BY id) FROM chatrel.groups_messages WHERE message <> 'wake up'}),
 	'hello streamed promoted', 'nothing is lost');

@@ -95,7 +95,7 @@ is(value($bob, 'SELECT count(*) FROM chatrel.verify_follow_counts()'), 0, 'right
 is(value($bob, q{SELECT id FROM chatrel.create_user('next')}), value($bob, 'SELECT max(id) FROM chatrel.users'), 'it creates users');
 ok(!eval { $bob->do('SELECT chatrel.sync(?, as_user => 1)', undef, $old_cursor); 1 }, 'a cursor of the publisher');
 is($bob->state, '55000', 'is refused');
-is(value($bob, q{SELECT count(*) FROM jsonb_array_elements(chatrel.sync(as_user => 1) -> 'messages') AS m WHERE m ->> 'message' <> 'wake up'}), 4,
+is(value($bob, q{SELECT count(*) FROM jsonb_array_elements(chatrel.sync(as_user => 1) -> 'events') AS e, LATERAL (SELECT e -> 'group_message' AS m) AS x WHERE m ->> 'message' <> 'wake up'}), 4,
 	'a new one has everything');
 
 $subscriber->stop;

@@ -229,7 +229,7 @@ subtest 'an update with its data' => sub {
 		is(value($session, 'SELECT username FROM chatrel.create_user(?)', $text), $text, 'a function that returns the row of a table');
 		is(value($session, 'SELECT chatrel.follow(max(id), as_user => 1)::text FROM chatrel.users'), 'true', 'it follows');
 		is(value($session, 'SELECT chatrel.leave_group(1, as_user => 3)::text || chatrel.join_group(1, as_user => 3)'), 'truetrue', 'members leave and join');
-		is(value($session, q{SELECT jsonb_array_length(chatrel.sync(message_limit => 1, as_user => 1) -> 'messages')}), 1, 'and catch up');
+		is(value($session, q{SELECT jsonb_array_length(chatrel.sync(event_limit => 1, as_user => 1) -> 'events')}), 1, 'and catch up');
 	};
 	my $rows = sub {
 		return value($admin, q{SELECT md5(string_agg(format('%s %s %s', id, sender_id, message), ',' ORDER BY id)) FROM chatrel.groups_messages});
@@ -260,7 +260,7 @@ subtest 'an update with its data' => sub {
 	$listener = Realtime::Listener->new($node, 'chatrel.listen_all()');
 	start_worker($session);
 	$use->('after');
-	is(value($session, q{SELECT chatrel.sync(?, as_user => 1) -> 'messages' -> -1 ->> 'message'}, $cursor), 'after', 'a cursor goes on');
+	is(value($session, q{SELECT chatrel.sync(?, as_user => 1) -> 'events' -> -1 -> 'group_message' ->> 'message'}, $cursor), 'after', 'a cursor goes on');
 	is(value($session, 'SELECT count(*) FROM chatrel.verify_follow_counts()'), 0, 'counters are right');
 	$admin->do(q{INSERT INTO chatrel.topics VALUES (1, 'PostgreSQL')});
 	is(value($session, 'SELECT chatrel.topic(1)'), 'PostgreSQL', 'and there is what is new');

@@ -225,7 +225,7 @@ my @calls = (
 	[ listen_group => q{SELECT chatrel.listen_group(3, as_user => 1) = (SELECT 'chatrel_' || channel FROM chatrel.groups_channels WHERE group_id = 3)}, 't' ],
 	[ listen_all => q{SELECT chatrel.listen_all() = (SELECT 'chatrel_' || channel FROM chatrel.all_channel)}, 't' ],
 	[ unlisten => q{SELECT count(chatrel.listen_all()); SELECT count(*) FROM chatrel.unlisten()}, "1\n1" ],
-	[ sync => q{SELECT jsonb_array_length(chatrel.sync(message_limit => 7, as_user => 1) -> 'messages')}, '7' ],
+	[ sync => q{SELECT jsonb_array_length(chatrel.sync(event_limit => 7, as_user => 1) -> 'events')}, '7' ],
 	[ relay_status => q{SET ROLE watcher; SELECT count(*) >= 0 FROM chatrel.relay}, 't' ],
 );
 my %administration = (
@@ -296,7 +296,7 @@ sub check_cursors
 	}
 	my ($new) = @{ take_cursors($node, $database) };
 	$node->safe_psql($database, q{SELECT chatrel.send_group_message(1, 'after the cursor', as_user => 2) FROM chatrel.join_group(1, as_user => 2)});
-	is($node->safe_psql($database, "SELECT jsonb_path_query_array(chatrel.sync('$new', as_user => 1), '\$.messages[*].message')"),
+	is($node->safe_psql($database, "SELECT jsonb_path_query_array(chatrel.sync('$new', as_user => 1), '\$.events[*].group_message.message')"),
 		'["after the cursor"]', 'a new cursor misses nothing');
 	return;
 }

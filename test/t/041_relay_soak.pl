@@ -128,9 +128,9 @@ sub sync_all
 
 	do
 	{
-		$answer = decode_json(value($client->{dbh}, 'SELECT chatrel.sync(?, message_limit => ?, as_user => ?)',
+		$answer = decode_json(value($client->{dbh}, 'SELECT chatrel.sync(?, event_limit => ?, as_user => ?)',
 			$client->{cursor}, 1 + int rand 500, $client->{user}));
-		foreach my $message (@{ $answer->{messages} })
+		foreach my $message (messages_in($answer))
 		{
 			$client->{twice}++ if vec($client->{synced}, $message->{id}, 1);
 			vec($client->{synced}, $message->{id}, 1) = 1;

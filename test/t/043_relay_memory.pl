@@ -119,7 +119,7 @@ foreach my $how ('NOTIFY in the transaction', 'the relay')
 subtest 'sync with a wait is woken' => sub {
 	my $cursor = value($admin, q{SELECT chatrel.sync('now', as_user => 2) ->> 'cursor'});
 	my $waiter = spawn(sub {
-		my $answer = value(connect_to($node), q{SELECT chatrel.sync(?, wait => '1 hour', as_user => 2) #>> '{messages,0,message}'}, $cursor);
+		my $answer = value(connect_to($node), q{SELECT chatrel.sync(?, wait => '1 hour', as_user => 2) #>> '{events,0,group_message,message}'}, $cursor);
 		die "it has found $answer" if $answer ne 'woken';
 	});
 	wait_until(sub { value($admin, q{SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%1 hour%' AND wait_event_type = 'Extension'}) })

@@ -130,8 +130,8 @@ sub sync_step
 	my $answer = decode_json(value($client->{dbh}, 'SELECT chatrel.sync(?, ?, ?, as_user => ?)',
 		$client->{cursor}, $client->{group}, $limit, $client->{user}));
 
-	push @$log, "$client->{name}: sync, limit $limit: " . join ' ', map { $_->{id} } @{ $answer->{messages} };
-	push @{ $client->{seen} }, map { $_->{id} } @{ $answer->{messages} };
+	push @$log, "$client->{name}: sync, limit $limit: " . join ' ', map { $_->{id} } messages_in($answer);
+	push @{ $client->{seen} }, map { $_->{id} } messages_in($answer);
 	$client->{cursor} = $answer->{cursor};
 	return $answer->{more};
 }

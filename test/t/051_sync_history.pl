@@ -52,9 +52,9 @@ sub send_text
 sub sync_on
 {
 	my ($node, $cursor, %options) = @_;
-	my $answer = decode_json(value($options{dbh} // on($node), 'SELECT chatrel.sync(?, message_limit => 1000000, as_user => 2)', $cursor));
+	my $answer = decode_json(value($options{dbh} // on($node), 'SELECT chatrel.sync(?, event_limit => 1000000, as_user => 2)', $cursor));
 
-	return (join(' ', map { $_->{message} } @{ $answer->{messages} }), $answer->{cursor});
+	return (join(' ', map { $_->{message} } messages_in($answer)), $answer->{cursor});
 }
 
 sub new_texts
@@ -119,7 +119,7 @@ subtest 'a crash takes back nothing that a cursor counts as seen' => sub {
 		'sync' => sub { return cursor_of($primary, $_[0]) },
 		'the history' => sub { return value(on($primary), 'SELECT chatrel.get_group_with_chat_history(1, as_user => 2) ->> \'cursor\'') },
 		'now' => sub { return cursor_of($primary, 'now') },
-		'a page' => sub { return decode_json(value(on($primary), 'SELECT chatrel.sync(?, message_limit => 30, as_user => 2)', $_[0]))->{cursor} },
+		'a page' => sub { return decode_json(value(on($primary), 'SELECT chatrel.sync(?, event_limit => 30, as_user => 2)', $_[0]))->{cursor} },
 	);
 	foreach my $kind (sort keys %cursors)
 	{
@@ -138,7 +138,7 @@ subtest 'a crash takes back nothing that a cursor counts as seen' => sub {
 		send_text($primary, "$kind-new-$_") foreach 2 .. 60;
 		my $answer = decode_json(value(on($primary), q{SELECT chatrel.sync(?, ?, 1000, as_user => 2)},
 			$cursor, $kind eq 'the history' ? 1 : undef));
-		my %new = map { $_->{message} => 1 } @{ $answer->{messages} };
+		my %new = map { $_->{message} => 1 } messages_in($answer);
 		is(scalar(grep { $new{"$kind-new-$_"} } 1 .. 60), 60, "$kind: everything that was sent after the crash comes");
 		cmp_ok($first, '>', $all, "$kind: no id is given again") if $kind ne 'a page';
 	}
@@ -263,7 +263,7 @@ subtest 'on a standby' => sub {
 	send_text($primary, 'awaited');
 	ok(wait_until(sub { $waiter->pg_ready }, 20), 'wait ends when it comes');
 	$waiter->pg_result;
-	is(value($waiter, q{SELECT chatrel.sync(?, as_user => 2) #>> '{messages,0,message}'}, $there), 'awaited', 'it came');
+	is(value($waiter, q{SELECT chatrel.sync(?, as_user => 2) #>> '{events,0,group_message,message}'}, $there), 'awaited', 'it came');
 
 	# A standby that is behind the cursor
 	$primary->wait_for_catchup($standby);
@@ -302,7 +302,7 @@ subtest 'on a standby, where a record ends with its page' => sub {
 		$after = $left->();
 		next unless 1000 < $before && $before - 1200 < $after && $after < $before - 1000 && $after > 1000;
 		$write->($after - ($before - 1000 - $after));
-		$cursor = decode_json(value($dbh, 'SELECT chatrel.sync(message_limit => 1, as_user => 2)'))->{cursor};
+		$cursor = decode_json(value($dbh, 'SELECT chatrel.sync(event_limit => 1, as_user => 2)'))->{cursor};
 		last if $is_full = $left->() > $page - 100;
 	}
 	ok($is_full, 'it does');

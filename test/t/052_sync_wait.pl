@@ -34,7 +34,7 @@ sub end_wait
 
 	$dbh->pg_result;
 	my $answer = decode_json(value($dbh, q{SELECT current_setting('test.answer')}));
-	return (join(' ', map { $_->{message} } @{ $answer->{messages} }), $answer->{cursor});
+	return (join(' ', map { $_->{message} } messages_in($answer)), $answer->{cursor});
 }
 
 sub is_waiting
@@ -218,7 +218,7 @@ sub disconnecting_client
 		my $answer = eval {
 			$dbh //= connect_to($node);
 			$dbh->do(q{SET application_name = 'disconnecting'}) if !$over;
-			$dbh->do("SELECT set_config('test.answer', chatrel.sync('$cursor', message_limit => $limit, wait => '200 ms', as_user => 2)::text, false)", { pg_async => 1 });
+			$dbh->do("SELECT set_config('test.answer', chatrel.sync('$cursor', event_limit => $limit, wait => '200 ms', as_user => 2)::text, false)", { pg_async => 1 });
 			if (!$over && rand() < 0.2)
 			{
 				# gone before the answer
@@ -234,9 +234,9 @@ sub disconnecting_client
 			undef $dbh;
 			next;
 		}
-		push @has, map { $_->{id} } @{ $answer->{messages} };
+		push @has, map { $_->{id} } messages_in($answer);
 		$cursor = $answer->{cursor};
-		last if $over && !@{ $answer->{messages} } && !$answer->{more};
+		last if $over && !@{ $answer->{events} } && !$answer->{more};
 	}
 	append_to_file($file, join ' ', sort { $a <=> $b } @has);
 	return;

@@ -73,7 +73,7 @@ sub texts
 {
 	my ($answer) = @_;
 
-	return join ' ', map { $_->{message} } @{ decode_json($answer)->{messages} };
+	return join ' ', map { $_->{message} } messages_in(decode_json($answer));
 }
 
 my $bouncer = start_pgbouncer(1);
@@ -111,7 +111,7 @@ foreach my $user (1 .. 4)
 {
 	my $answer = value($clients[ $user - 1 ], 'SELECT chatrel.sync(as_user => ?)', $user);
 
-	is(scalar(@{ decode_json($answer)->{messages} }), 8, "sync: user $user has all");
+	is(scalar(() = messages_in(decode_json($answer))), 8, "sync: user $user has all");
 	$cursor{$user} = decode_json($answer)->{cursor};
 }
 value($clients[0], q{SELECT chatrel.send_group_message(1, 'next', as_user => 1)});
@@ -161,11 +161,11 @@ my $first = value($admin, q{SELECT max(id) FROM chatrel.groups_messages WHERE me
 my $deadline = time + 60;
 while (time < $deadline)
 {
-	my $answer = decode_json(value($clients[ rand 6 ], q{SELECT chatrel.sync(?, message_limit => 30, wait => '200 ms', as_user => 1)}, $mine));
+	my $answer = decode_json(value($clients[ rand 6 ], q{SELECT chatrel.sync(?, event_limit => 30, wait => '200 ms', as_user => 1)}, $mine));
 
-	push @has, map { $_->{id} } @{ $answer->{messages} };
+	push @has, map { $_->{id} } messages_in($answer);
 	$mine = $answer->{cursor};
-	last if !@{ $answer->{messages} } && value($admin, q{SELECT count(*) FROM chatrel.groups_messages WHERE message ~ '^many'}) == 400;
+	last if !@{ $answer->{events} } && value($admin, q{SELECT count(*) FROM chatrel.groups_messages WHERE message ~ '^many'}) == 400;
 }
 is(reap(@pids), 0, 'many clients: all were served');
 is(join(' ', sort { $a <=> $b } @has), join(' ', @{ $admin->selectcol_arrayref('SELECT id FROM chatrel.groups_messages WHERE id >= ? ORDER BY id', undef, $first) }),

@@ -22,9 +22,9 @@ my $LATER = 60;
 sub sync_on
 {
 	my ($dbh, $cursor, %options) = @_;
-	my $answer = eval { decode_json(value($dbh, 'SELECT chatrel.sync(?, ?, message_limit => 1000, as_user => 2)', $cursor, $options{group})) };
+	my $answer = eval { decode_json(value($dbh, 'SELECT chatrel.sync(?, ?, event_limit => 1000, as_user => 2)', $cursor, $options{group})) };
 
-	return $answer ? { texts => [ map { $_->{message} } @{ $answer->{messages} } ], cursor => $answer->{cursor} }
+	return $answer ? { texts => [ map { $_->{message} } messages_in($answer) ], cursor => $answer->{cursor} }
 		: { state => $dbh->state, texts => [], cursor => '' };
 }
 

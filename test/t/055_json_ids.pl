@@ -112,7 +112,7 @@ sub test_ids
 
 	# What is heard and what is caught up with are the same, but for the time zone of datetime
 	my ($heard, $caught_up) = map { decode_json($_) } @said{ 'event group_message', 'sync' };
-	my ($message) = @{ $caught_up->{messages} };
+	my ($message) = messages_in($caught_up);
 	my %live = %{ $heard->{group_message} };
 
 	is_deeply([ map { JSON::PP->new->canonical->encode({ %$_, datetime => undef }) } \%live ],

@@ -15,7 +15,7 @@ use Test::More;
 use Time::HiRes qw(time sleep);
 
 our @EXPORT = qw(new_server set_up connect_to abandon value wait_until now_seconds worker_pid start_worker
-	stop_worker continue_worker with_stopped_worker relay_row spawn reap messages_of);
+	stop_worker continue_worker with_stopped_worker relay_row spawn reap messages_of messages_in);
 
 # Nothing here takes this long; what does, has failed.
 our $patience = $PostgreSQL::Test::Utils::timeout_default;
@@ -213,6 +213,14 @@ sub messages_of
 	my (@payloads) = @_;
 
 	return map { /"group_message": .*"message": "((?:[^"\\]|\\.)*)"/ ? $1 : () } @payloads;
+}
+
+# The messages among the events of an answer of sync
+sub messages_in
+{
+	my ($answer) = @_;
+
+	return map { $_->{group_message} // () } @{ $answer->{events} };
 }
 
 package Realtime::Listener;
