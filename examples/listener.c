@@ -119,7 +119,6 @@ go_on(void)
 		if (notify == NULL && take_in(SYNC_EVERY))
 			notify = PQnotifies(conn);
 		for (; notify != NULL; PQfreemem(notify), notify = PQnotifies(conn))
-			/* The group has another channel, is new, or was left. */
 			if (sscanf(notify->extra, "{\"relisten\": {\"group_id\":%*[ \"]%20[0-9]", group) == 1)
 				PQclear(run(LISTEN_GROUP_SQL, group));
 	}
