@@ -160,6 +160,20 @@ chatrel_create_user(PG_FUNCTION_ARGS)
 
 /* ---------- deleting ---------- */
 
+/* Once more where the user was deleted, and is back before it is found to be there. */
+static bool
+mark_deleted(Datum *values)
+{
+	for (int i = 0; i < MAX_TRIES; i++)
+	{
+		if (plan_run(&user_mark_deleted, PLAN_WRITE, values, NULL).nrows > 0)
+			return true;
+		if (plan_run(&user_is_alive, PLAN_WRITE, values, NULL).nrows == 0)
+			return false;
+	}
+	error_change_suppressed("users");
+}
+
 /*
  * Marks a user deleted and takes it out of everything but its messages; false
  * if there is no such user.
@@ -169,12 +183,8 @@ remove_user(int64 user_id)
 {
 	Datum		values[] = {Int64GetDatum(user_id)};
 
-	if (plan_run(&user_mark_deleted, PLAN_WRITE, values, NULL).nrows == 0)
-	{
-		if (plan_run(&user_is_alive, PLAN_WRITE, values, NULL).nrows > 0)
-			error_change_suppressed("users");
+	if (!mark_deleted(values))
 		return false;
-	}
 	remove_all_memberships(user_id);
 	remove_all_relationships(user_id);
 	return true;
