@@ -201,6 +201,7 @@ my @calls = (
 	[ my_groups => q{SELECT count(*) FROM chatrel.my_groups(as_user => 1)}, '21' ],
 	[ me => q{SELECT chatrel.me(as_user => 1) ->> 'username'}, 'user 1' ],
 	[ send_group_message => q{SELECT message FROM chatrel.send_group_message(1, 'new', as_user => 1)}, 'new' ],
+	[ group_members => q{SELECT count(*) FROM chatrel.group_members(1, row_limit => 2, as_user => 1)}, '2' ],
 	[ group_messages => q{SELECT sender_id, message FROM chatrel.group_messages(1, message_limit => 2, as_user => 1)}, "1|new\n199|of 199" ],
 	[ get_group_with_chat_history => q{SELECT jsonb_path_query_array(chatrel.get_group_with_chat_history(1, message_limit => 2, as_user => 1), '$.messages[*].message')}, '["of 199", "new"]' ],
 	[ follow => q{SELECT chatrel.follow(5, as_user => 2), chatrel.follow(5, 'name_only', as_user => 2), chatrel.follow(5, 'name_only', as_user => 2)}, 't|t|f' ],
