@@ -258,6 +258,8 @@ sub refused
 our %CALLS = (
 	current_user_id => 'SELECT chatrel.current_user_id()',
 	link_users => q{SELECT chatrel.link_users('pg_class')},
+	unlink_users => 'SELECT chatrel.unlink_users()',
+	verify_users => 'SELECT chatrel.verify_users(random() < 0.1)',
 	get_group => 'SELECT chatrel.get_group(:group, :user)',
 	my_groups => 'SELECT chatrel.my_groups(:user)',
 	me => 'SELECT chatrel.me(:user)',
