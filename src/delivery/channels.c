@@ -372,9 +372,9 @@ all_channel(pg_uuid_t *channel)
 		PlanResult	found;
 
 		/*
-		 * Known only when it was found out, not if that fails.  An invalidation
-		 * that comes meanwhile makes the next one ask again: what is seen here is
-		 * as new as its snapshot.
+		 * Known only when it was found out, not if that fails.  An
+		 * invalidation that comes meanwhile makes the next one ask again:
+		 * what is seen here is as new as its snapshot.
 		 */
 		all.relid = get_relname_relid("all_channel",
 									  get_namespace_oid("chatrel", false));

@@ -128,7 +128,8 @@ typedef struct Sync
 	int64		group_id;		/* or 0 */
 	int64		limit;
 	Cursor	   *cursor;			/* null before the first attempt */
-	PlanResult	unseen;			/* the messages to return, and perhaps one more */
+	PlanResult	unseen;			/* the messages to return, and perhaps one
+								 * more */
 	uint64		found;			/* how many to return */
 	bool		more;
 } Sync;

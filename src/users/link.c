@@ -53,7 +53,7 @@ is_permanent(Oid table)
 
 	foreach(lc, tables)
 		if (get_rel_persistence(lfirst_oid(lc)) != RELPERSISTENCE_PERMANENT)
-			return false;
+		return false;
 	return true;
 }
 
@@ -109,7 +109,7 @@ link_rows(const PlanResult *drift, void *strangers)
 		if (drift_is(drift, i, "renamed"))
 			error_other_name(result_int64(drift, i, DRIFT_USER_ID));
 		else if (drift_is(drift, i, "surplus"))
-			++*(uint64 *) strangers;
+			++* (uint64 *) strangers;
 	}
 	add_missing(drift);
 }
@@ -190,7 +190,10 @@ chatrel_link_users(PG_FUNCTION_ARGS)
 	check_not_null(fcinfo, 1, "id_column");
 	check_not_null(fcinfo, 2, "username_column");
 
-	/* Else, on a standby, the lock would be what fails, and with another error. */
+	/*
+	 * Else, on a standby, the lock would be what fails, and with another
+	 * error.
+	 */
 	PreventCommandIfReadOnly("chatrel.link_users()");
 	check_table_owner(PG_GETARG_OID(0));
 

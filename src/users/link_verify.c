@@ -60,7 +60,7 @@ static void
 report_link(const Verification *verification, Relation rel)
 {
 	Datum		values[] = {ObjectIdGetDatum(RelationGetRelid(rel)),
-		CStringGetTextDatum(linked_name(rel)), link_trigger_names(link_condition(rel) != NULL)};
+	CStringGetTextDatum(linked_name(rel)), link_trigger_names(link_condition(rel) != NULL)};
 	PlanResult	faults = plan_run(&link_faults, PLAN_READ, values, NULL);
 
 	for (uint64 i = 0; i < faults.nrows; i++)
