@@ -101,10 +101,8 @@ open_table(Oid table, LOCKMODE lockmode)
 
 /* What link_users() makes of differences; strangers is the number of surplus users. */
 static void
-link_rows(const PlanResult *drift, const LinkedRows *rows, void *strangers)
+link_rows(const PlanResult *drift, void *strangers)
 {
-	bool		missing = false;
-
 	check_new_names(drift);
 	for (uint64 i = 0; i < drift->nrows; i++)
 	{
@@ -112,11 +110,8 @@ link_rows(const PlanResult *drift, const LinkedRows *rows, void *strangers)
 			error_other_name(result_int64(drift, i, DRIFT_USER_ID));
 		else if (drift_is(drift, i, "surplus"))
 			++* (uint64 *) strangers;
-		else
-			missing = true;
 	}
-	if (missing)
-		add_missing(rows);
+	add_missing(drift);
 }
 
 /* Locks, and takes a snapshot of what was committed before and what this transaction did. */

@@ -42,10 +42,11 @@ static SqlPlan user_create_or_fail = {
 };
 
 static SqlPlan user_taken = {
-	.sql = "SELECT username" EQ "$1 FROM chatrel.users WHERE deleted_at IS NULL"
-	" AND (username" EQ "$1 OR role_name" EQ "$2) ORDER BY 1 DESC LIMIT 1",
+	.sql = "SELECT true FROM chatrel.users WHERE username" EQ "$1 AND former_id IS NULL"
+	" UNION ALL SELECT false FROM chatrel.users WHERE role_name" EQ "$2 AND deleted_at IS NULL",
 	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(TEXTOID, NAMEOID)
+	PLAN_ARGS(TEXTOID, NAMEOID),
+	.by_index = true
 };
 
 /* Only forwards: others may be drawing ids. */
