@@ -240,8 +240,10 @@ linked_users(const PlanResult *found, const char *problem, Datum *values)
 	{
 		if (!drift_is(found, i, problem))
 			continue;
-		ids[count] = (NullableDatum) {.value = result_datum(found, i, DRIFT_USER_ID)};
-		usernames[count] = (NullableDatum) {.value = result_datum(found, i, DRIFT_LINKED_NAME)};
+		ids[count].value = result_datum(found, i, DRIFT_USER_ID);
+		ids[count].isnull = false;
+		usernames[count].value = result_datum(found, i, DRIFT_LINKED_NAME);
+		usernames[count].isnull = false;
 		count++;
 	}
 	values[0] = make_array(ids, count, INT8OID);
