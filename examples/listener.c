@@ -61,7 +61,8 @@ run(const char *sql, const char *argument)
 {
 	const char *values[] = {argument, user};
 	const char *sqlstate;
-	PGresult   *result = NULL, *next = NULL;
+	PGresult   *result = NULL;
+	PGresult   *next = NULL;
 
 	PQsendQueryParams(conn, sql, 2, NULL, values, NULL, NULL, 0);
 	do
@@ -74,7 +75,7 @@ run(const char *sql, const char *argument)
 	fprintf(stderr, "%s", PQisBusy(conn) ? "no answer\n" : PQerrorMessage(conn));
 	sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 	if (sqlstate != NULL && strcmp(sqlstate, "55000") == 0)
-		free(cursor), cursor = NULL;	/* it has lost something: all is printed again */
+		free(cursor), cursor = NULL;	/* then all is printed again */
 	PQclear(result);
 	return NULL;
 }
@@ -118,7 +119,6 @@ go_on(void)
 		if (notify == NULL && take_in(SYNC_EVERY))
 			notify = PQnotifies(conn);
 		for (; notify != NULL; PQfreemem(notify), notify = PQnotifies(conn))
-			/* It has another channel now, or it is new to the user, or the user has left it. */
 			if (sscanf(notify->extra, "{\"relisten\": {\"group_id\":%*[ \"]%20[0-9]", group) == 1)
 				PQclear(run(LISTEN_GROUP_SQL, group));
 	}

@@ -27,7 +27,7 @@
 #include "delivery/relay.h"
 #include "relationships/follow_counters.h"
 
-PG_MODULE_MAGIC_EXT(.name = "chatrel", .version = CHATREL_VERSION);
+PG_MODULE_MAGIC_EXT(.name = "chatrel",.version = CHATREL_VERSION);
 
 void		_PG_init(void);
 

@@ -6,20 +6,22 @@ CREATE FUNCTION chatrel.listen(as_user bigint DEFAULT NULL)
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 20000 ROWS 50;
 COMMENT ON FUNCTION chatrel.listen(bigint) IS
 	'makes the session LISTEN to the user''s own channel (group_id null) and to those of its '
-	'groups, and returns their names';
+	'groups, and returns their names; never through a pooler in transaction mode, where another '
+	'client would hear the user''s private messages';
 
 CREATE FUNCTION chatrel.listen_group(group_id bigint, as_user bigint DEFAULT NULL) RETURNS text
 	AS 'MODULE_PATHNAME', 'chatrel_listen_group'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 1000;
 COMMENT ON FUNCTION chatrel.listen_group(bigint, bigint) IS
-	'makes the session LISTEN to the channel of a group of the user''s, and returns its name';
+	'makes the session LISTEN to the channel of a group of the user''s, and returns its name; '
+	'never through a pooler in transaction mode';
 
 CREATE FUNCTION chatrel.listen_all() RETURNS text
 	AS 'MODULE_PATHNAME', 'chatrel_listen_all'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 1000;
 COMMENT ON FUNCTION chatrel.listen_all() IS
 	'administrative: makes the session LISTEN to the channel that carries every event, and returns '
-	'its name';
+	'its name; never through a pooler in transaction mode';
 
 CREATE FUNCTION chatrel.unlisten() RETURNS SETOF text
 	AS 'MODULE_PATHNAME', 'chatrel_unlisten'

@@ -21,8 +21,8 @@
 typedef struct CounterTable
 {
 	const char *name;			/* in errors: "follow counters" */
-	uint16		lock_class;		/* tells its locks from other advisory locks; 1 and
-								 * 2 are PostgreSQL's own */
+	uint16		lock_class;		/* tells its locks from other advisory locks;
+								 * 1 and 2 are PostgreSQL's own */
 	int			ncounts;
 
 	/* adds to the shared row, if there is one: $1 id, then what to add */
@@ -30,13 +30,16 @@ typedef struct CounterTable
 
 	/*
 	 * The same for the two ids of one counted row, which is what most
-	 * transactions change: $1 and $2 the ids, what to add for the one, what to
-	 * add for the other; returns the ids that had a row.  No sql where a row
-	 * counts for one id.
+	 * transactions change: $1 and $2 the ids, what to add for the one, what
+	 * to add for the other; returns the ids that had a row.  No sql where a
+	 * row counts for one id.
 	 */
 	SqlPlan		add_pair;
 
-	/* adds to rows that may not exist: $1 slot, arrays: $2 ids, then what to add */
+	/*
+	 * adds to rows that may not exist: $1 slot, arrays: $2 ids, then what to
+	 * add
+	 */
 	SqlPlan		add_many;
 
 	/* What the transaction has not written yet: counters.c's own. */

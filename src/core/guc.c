@@ -117,9 +117,9 @@ guc_init_relay(void)
 							NULL, NULL, NULL);
 
 	/*
-	 * What shared memory is made of is known only where it can be asked for.  Where
-	 * the library is not preloaded, what the configuration says is of no effect, but
-	 * nothing to warn each session of.
+	 * What shared memory is made of is known only where it can be asked for.
+	 * Where the library is not preloaded, what the configuration says is of
+	 * no effect, but nothing to warn each session of.
 	 */
 	context = process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP;
 	DefineCustomIntVariable("chatrel.relay_queue_size",

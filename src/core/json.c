@@ -71,14 +71,14 @@ push_scalar(JsonWriter *json, const char *key, JsonbValue *value)
 static void
 append_key(JsonWriter *json, const char *key)
 {
-	StringInfo	text = &json->text;
+	StringInfo	out = &json->text;
 
-	if (text->len > 0 && text->data[text->len - 1] != '{' && text->data[text->len - 1] != '[')
-		appendStringInfoString(text, ", ");
+	if (out->len > 0 && out->data[out->len - 1] != '{' && out->data[out->len - 1] != '[')
+		appendStringInfoString(out, ", ");
 	if (key != NULL)
 	{
-		escape_json(text, key);
-		appendStringInfoString(text, ": ");
+		escape_json(out, key);
+		appendStringInfoString(out, ": ");
 	}
 }
 
@@ -140,12 +140,16 @@ json_end_array(JsonWriter *json)
 void
 json_bool(JsonWriter *json, const char *key, bool value)
 {
-	JsonbValue	boolean = {.type = jbvBool, .val.boolean = value};
+	JsonbValue	boolean;
 
 	if (json->as_text)
+	{
 		append_value(json, key, value ? "true" : "false");
-	else
-		push_scalar(json, key, &boolean);
+		return;
+	}
+	boolean.type = jbvBool;
+	boolean.val.boolean = value;
+	push_scalar(json, key, &boolean);
 }
 
 void

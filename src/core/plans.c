@@ -96,7 +96,10 @@ plan_prepare(SqlPlan *plan)
 	if (plan->handle != NULL)
 		return;
 
-	/* The same for all values: to plan for some costs more than it would save. */
+	/*
+	 * The same for all values: to plan for some costs more than it would
+	 * save.
+	 */
 	handle = SPI_prepare_cursor(plan->sql, plan->nargs, plan->argtypes,
 								CURSOR_OPT_GENERIC_PLAN);
 	if (handle == NULL)
@@ -201,13 +204,16 @@ plan_run(SqlPlan *plan, PlanAccess access, Datum *values, const char *nulls)
 {
 	MemoryContext context = CurrentMemoryContext;
 	const char *outer = running_by_index;
+	PlanResult	result;
 
 	plan_prepare(plan);
 	running_by_index = plan->by_index ? plan->sql : NULL;
 	plan_check(plan, plan_execute(plan, access, values, nulls));
 	running_by_index = outer;
 	MemoryContextSwitchTo(context);
-	return (PlanResult) {.nrows = SPI_processed, .rows = SPI_tuptable};
+	result.nrows = SPI_processed;
+	result.rows = SPI_tuptable;
+	return result;
 }
 
 /*

@@ -22,9 +22,9 @@ typedef struct SqlPlan
 	int			expected;		/* the SPI_OK_… code it must end with */
 	int			nargs;			/* these two by PLAN_ARGS() */
 	Oid			argtypes[PLAN_MAX_ARGS];
-	bool		by_index;		/* it reads the few rows that an index gives; the
-								 * planner, which does not know the limit, may
-								 * think of all that there are */
+	bool		by_index;		/* it reads the few rows that an index gives;
+								 * the planner, who does not know the limit,
+								 * may think of all that there are */
 	SPIPlanPtr	handle;			/* made when first run, kept for the session */
 } SqlPlan;
 
@@ -49,17 +49,18 @@ typedef struct OwnerScope
 
 typedef enum PlanAccess
 {
-	PLAN_READ,					/* the caller's snapshot, and what its own statement
-								 * has written; works on a standby */
+	PLAN_READ,					/* the caller's snapshot, and what its own
+								 * statement has written; works on a standby */
 	PLAN_WRITE,					/* a snapshot of its own; may lock and write */
-	PLAN_LATEST,				/* PLAN_WRITE on what has committed by now, whatever
-								 * the isolation level */
-	PLAN_CASCADE,				/* the same, but it fails on what the transaction's
-								 * snapshot does not see, as the cascades of
-								 * foreign keys do */
+	PLAN_LATEST,				/* PLAN_WRITE on what has committed by now,
+								 * whatever the isolation level */
+	PLAN_CASCADE,				/* the same, but it fails on what the
+								 * transaction's snapshot does not see, as the
+								 * cascades of foreign keys do */
 	PLAN_TRIGGER				/* PLAN_WRITE by a trigger: what it fires, and
-								 * constraints that are deferrable, waits until
-								 * the statement that fired the trigger ends */
+								 * constraints that are deferrable, waits
+								 * until the statement that fired the trigger
+								 * ends */
 } PlanAccess;
 
 /*

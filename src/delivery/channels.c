@@ -108,6 +108,12 @@ static SqlPlan user_channel_exists = {
 	PLAN_ARGS(INT8OID)
 };
 
+static SqlPlan user_lock = {
+	.sql = "SELECT FROM chatrel.users WHERE id" EQ "$1 FOR KEY SHARE",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID)
+};
+
 static SqlPlan user_channel_create = {
 	.sql = "INSERT INTO chatrel.users_channels (user_id)"
 	" SELECT id FROM chatrel.users WHERE id" EQ "$1 AND deleted_at IS NULL FOR KEY SHARE"
@@ -303,14 +309,14 @@ group_channel(int64 group_id, pg_uuid_t *channel)
 	return channel_get(&group_channel_get, &group_channel_create, group_id, channel);
 }
 
-/* Makes the channel of a user where it is missing, without a lock where it is not. */
+/* Locks a user whose channel is missing, since user_channel() will lock it to make that. */
 void
-user_channel_ensure(int64 user_id)
+user_channel_prepare(int64 user_id)
 {
 	Datum		values[] = {Int64GetDatum(user_id)};
 
 	if (plan_run(&user_channel_exists, PLAN_LATEST, values, NULL).nrows == 0)
-		plan_run(&user_channel_create, PLAN_LATEST, values, NULL);
+		plan_run(&user_lock, PLAN_LATEST, values, NULL);
 }
 
 bool
@@ -366,9 +372,9 @@ all_channel(pg_uuid_t *channel)
 		PlanResult	found;
 
 		/*
-		 * Known only when it was found out, not if that fails.  An invalidation
-		 * that comes meanwhile makes the next one ask again: what is seen here is
-		 * as new as its snapshot.
+		 * Known only when it was found out, not if that fails.  An
+		 * invalidation that comes meanwhile makes the next one ask again:
+		 * what is seen here is as new as its snapshot.
 		 */
 		all.relid = get_relname_relid("all_channel",
 									  get_namespace_oid("chatrel", false));

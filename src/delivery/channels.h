@@ -32,7 +32,7 @@ extern Oid	channels_owner(void);
  */
 extern bool group_channel(int64 group_id, pg_uuid_t *channel);
 extern bool user_channel(int64 user_id, pg_uuid_t *channel);
-extern void user_channel_ensure(int64 user_id);
+extern void user_channel_prepare(int64 user_id);
 extern bool group_channel_replace(int64 group_id, pg_uuid_t *old_channel);
 extern bool all_channel(pg_uuid_t *channel);
 extern void all_channel_make(pg_uuid_t *channel);

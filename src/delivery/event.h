@@ -15,8 +15,9 @@ typedef enum EventTarget
 {
 	EVENT_GROUP,				/* a group's */
 	EVENT_USER,					/* a user's own */
-	EVENT_OLD_CHANNEL,			/* the one that a group has until the transaction
-								 * commits, which is when it gets another */
+	EVENT_OLD_CHANNEL,			/* the one that a group has until the
+								 * transaction commits, which is when it gets
+								 * another */
 	EVENT_CHANNEL				/* the same then: one that nobody has any more */
 } EventTarget;
 

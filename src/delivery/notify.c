@@ -112,7 +112,10 @@ replace_channels(Event *events, int nevents, Oid owner)
 			continue;
 		if (previous == NULL || previous->id != event->id)
 		{
-			/* In the order of lock_channels(), against deadlocks of leaving one and sending to another. */
+			/*
+			 * In the order of lock_channels(): else who leaves one and sends
+			 * to another may come to a deadlock.
+			 */
 			for (; sorted[ngroups]->target == EVENT_GROUP && sorted[ngroups]->id < event->id; ngroups++)
 				(void) group_channel(sorted[ngroups]->id, &channel);
 			found = group_channel_replace(event->id, &channel);

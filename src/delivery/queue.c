@@ -25,7 +25,8 @@ typedef struct Record
 	uint32		size;			/* with the payload and its end */
 	uint8		target;			/* EventTarget */
 	bool		to_all;
-	Oid			schema;			/* chatrel's when it was sent: each CREATE EXTENSION makes one */
+	Oid			schema;			/* chatrel's when it was sent: each CREATE
+								 * EXTENSION makes one */
 	int64		id;
 	TimestampTz queued_at;
 	pg_uuid_t	channel;
@@ -202,7 +203,10 @@ queue_copy(char **records, uint64 *position)
 		if (size == 0)
 			return 0;
 
-		/* Memory is not taken under the lock, and others may consume meanwhile. */
+		/*
+		 * Memory is not taken under the lock, and others may consume
+		 * meanwhile.
+		 */
 		*records = MemoryContextAllocHuge(CurrentMemoryContext, size);
 		if (!queue_lock_slot(false))
 			return 0;

@@ -27,7 +27,8 @@ typedef enum WorkerState
 	WORKER_NONE,
 	WORKER_STARTING,			/* asked for, and not there yet */
 	WORKER_RUNNING,
-	WORKER_PAUSED				/* could not deliver: it has left the database, and comes back */
+	WORKER_PAUSED				/* could not deliver: it has left the
+								 * database, and comes back */
 } WorkerState;
 
 typedef struct Slot
@@ -38,7 +39,8 @@ typedef struct Slot
 	Oid			database;		/* InvalidOid if the slot was never used */
 	WorkerState state;
 	TimestampTz asked_at;		/* when the worker was asked for */
-	TimestampTz retry_at;		/* not before then is the database connected to again */
+	TimestampTz retry_at;		/* not before then is the database connected
+								 * to again */
 	int			failed_starts;	/* of workers in a row that had work waiting */
 	int			failures;		/* deliveries in a row that failed */
 	int			worker_pid;
@@ -46,7 +48,8 @@ typedef struct Slot
 
 	uint64		head;
 	uint64		tail;
-	uint64		reserved;		/* bytes promised to transactions about to commit */
+	uint64		reserved;		/* bytes promised to transactions about to
+								 * commit */
 
 	uint64		queued;
 	uint64		delivered;
@@ -65,7 +68,8 @@ typedef struct QueueShared
 /* Null where the library was not preloaded. */
 extern QueueShared *queue;
 extern char *queue_rings;
-extern LWLockPadded *queue_locks;	/* one for the assignment of slots, and one each */
+extern LWLockPadded *queue_locks;	/* one for the assignment of slots, and
+									 * one each */
 extern Slot *my_slot;			/* of this database, as far as is known */
 
 #define ASSIGN_LOCK		(&queue_locks[0].lock)

@@ -311,7 +311,8 @@ worker_settings(void)
 	};
 
 	for (int i = 0; i < lengthof(settings); i++)
-		if (GetConfigOption(settings[i][0], true, false) != NULL)	/* not each version has all */
+		if (GetConfigOption(settings[i][0], true, false) != NULL)	/* not each version has
+																	 * all */
 			SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 }
 

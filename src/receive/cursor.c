@@ -271,7 +271,13 @@ append_range(CursorRange *ranges, int *n, uint64 lo, uint64 hi, int64 seen)
 	if (*n > 0 && ranges[*n - 1].hi == lo && ranges[*n - 1].seen == seen)
 		ranges[*n - 1].hi = hi;
 	else
-		ranges[(*n)++] = (CursorRange) {lo, hi, seen};
+	{
+		CursorRange *range = &ranges[(*n)++];
+
+		range->lo = lo;
+		range->hi = hi;
+		range->seen = seen;
+	}
 }
 
 static void

@@ -56,7 +56,9 @@ cursor_seal(const char *text)
 char *
 cursor_unseal(const char *sealed)
 {
-	return pnstrdup(sealed, strcspn(sealed, (char[]) {SEAL_MARK, '\0'}));
+	const char *mark = strchr(sealed, SEAL_MARK);
+
+	return mark == NULL ? pstrdup(sealed) : pnstrdup(sealed, mark - sealed);
 }
 
 /* In a time that does not tell how much of it is right. */

@@ -30,27 +30,27 @@ error_cursor(void)
 
 /* A number in hexadecimal digits, and the character after it. */
 static uint64
-parse_number(const char **text, char end)
+parse_number(const char **string, char end)
 {
 	uint64		value = 0;
-	const char *p = *text;
+	const char *p = *string;
 
 	for (; isxdigit((unsigned char) *p); p++)
 	{
-		if (p - *text == 16)
+		if (p - *string == 16)
 			error_cursor();
 		value = (value << 4) | (isdigit((unsigned char) *p) ? *p - '0' : (*p | 0x20) - 'a' + 10);
 	}
-	if (p == *text || *p != end)
+	if (p == *string || *p != end)
 		error_cursor();
-	*text = p + 1;
+	*string = p + 1;
 	return value;
 }
 
 static int64
-parse_id(const char **text, char end)
+parse_id(const char **string, char end)
 {
-	uint64		value = parse_number(text, end);
+	uint64		value = parse_number(string, end);
 
 	if (value > (uint64) PG_INT64_MAX)
 		error_cursor();
@@ -58,9 +58,9 @@ parse_id(const char **text, char end)
 }
 
 static uint32
-parse_uint32(const char **text, char end)
+parse_uint32(const char **string, char end)
 {
-	uint64		value = parse_number(text, end);
+	uint64		value = parse_number(string, end);
 
 	if (value > PG_UINT32_MAX)
 		error_cursor();
@@ -68,12 +68,12 @@ parse_uint32(const char **text, char end)
 }
 
 static void
-parse_ranges(Cursor *cursor, const char *text)
+parse_ranges(Cursor *cursor, const char *string)
 {
 	uint64		last = 0;
 
 	cursor->nranges = 0;
-	for (const char *p = text; *p != '\0'; p++)
+	for (const char *p = string; *p != '\0'; p++)
 		cursor->nranges += *p == ';';
 	if (cursor->nranges > MAX_RANGES)
 		error_cursor();
@@ -83,38 +83,38 @@ parse_ranges(Cursor *cursor, const char *text)
 	{
 		CursorRange *range = &cursor->ranges[i];
 
-		range->lo = parse_number(&text, '-');
-		range->hi = parse_number(&text, ':');
-		range->seen = parse_id(&text, ';');
+		range->lo = parse_number(&string, '-');
+		range->hi = parse_number(&string, ':');
+		range->seen = parse_id(&string, ';');
 		if (range->lo < last || range->hi <= range->lo)
 			error_cursor();
 		last = range->hi;
 	}
-	if (*text != '\0')
+	if (*string != '\0')
 		error_cursor();
 }
 
 Cursor *
-cursor_text_parse(const char *text)
+cursor_text_parse(const char *string)
 {
 	Cursor	   *cursor = (Cursor *) palloc0(sizeof(Cursor));
 
-	if (strncmp(text, "2.", 2) != 0)
+	if (strncmp(string, "2.", 2) != 0)
 		error_cursor();
-	text += 2;
-	cursor->origin.system = parse_number(&text, '.');
-	cursor->origin.timeline = parse_uint32(&text, '.');
-	cursor->origin.position = parse_number(&text, '.');
-	cursor->origin.schema = parse_uint32(&text, '.');
-	cursor->origin.epoch.id = parse_id(&text, '.');
-	cursor->origin.epoch.started_at = parse_id(&text, '.');
-	cursor->origin.epoch.database = parse_uint32(&text, '.');
-	cursor->user_id = parse_id(&text, '.');
-	cursor->group_id = parse_id(&text, '.');
-	cursor->high = parse_id(&text, '.');
-	cursor->anchor.id = parse_id(&text, '.');
-	cursor->anchor.xid = parse_number(&text, '.');
-	parse_ranges(cursor, text);
+	string += 2;
+	cursor->origin.system = parse_number(&string, '.');
+	cursor->origin.timeline = parse_uint32(&string, '.');
+	cursor->origin.position = parse_number(&string, '.');
+	cursor->origin.schema = parse_uint32(&string, '.');
+	cursor->origin.epoch.id = parse_id(&string, '.');
+	cursor->origin.epoch.started_at = parse_id(&string, '.');
+	cursor->origin.epoch.database = parse_uint32(&string, '.');
+	cursor->user_id = parse_id(&string, '.');
+	cursor->group_id = parse_id(&string, '.');
+	cursor->high = parse_id(&string, '.');
+	cursor->anchor.id = parse_id(&string, '.');
+	cursor->anchor.xid = parse_number(&string, '.');
+	parse_ranges(cursor, string);
 	return cursor;
 }
 
@@ -122,24 +122,24 @@ char *
 cursor_text_print(const Cursor *cursor)
 {
 	const CursorOrigin *origin = &cursor->origin;
-	StringInfoData text;
+	StringInfoData string;
 
-	initStringInfo(&text);
-	appendStringInfo(&text, "2.%llx.%x.%llx.%x.%llx.%llx.%x.",
+	initStringInfo(&string);
+	appendStringInfo(&string, "2.%llx.%x.%llx.%x.%llx.%llx.%x.",
 					 (unsigned long long) origin->system, origin->timeline,
 					 (unsigned long long) origin->position, origin->schema,
 					 (unsigned long long) origin->epoch.id,
 					 (unsigned long long) origin->epoch.started_at, origin->epoch.database);
-	appendStringInfo(&text, "%llx.%llx.%llx.%llx.%llx.",
+	appendStringInfo(&string, "%llx.%llx.%llx.%llx.%llx.",
 					 (unsigned long long) cursor->user_id,
 					 (unsigned long long) cursor->group_id,
 					 (unsigned long long) cursor->high,
 					 (unsigned long long) cursor->anchor.id,
 					 (unsigned long long) cursor->anchor.xid);
 	for (int i = 0; i < cursor->nranges; i++)
-		appendStringInfo(&text, "%llx-%llx:%llx;",
+		appendStringInfo(&string, "%llx-%llx:%llx;",
 						 (unsigned long long) cursor->ranges[i].lo,
 						 (unsigned long long) cursor->ranges[i].hi,
 						 (unsigned long long) cursor->ranges[i].seen);
-	return text.data;
+	return string.data;
 }

@@ -23,7 +23,8 @@ typedef struct CursorOrigin
 	uint64		system;			/* identifier of the server */
 	TimeLineID	timeline;
 	XLogRecPtr	position;		/* of the WAL */
-	Oid			schema;			/* chatrel's: another one for each CREATE EXTENSION */
+	Oid			schema;			/* chatrel's: another one for each CREATE
+								 * EXTENSION */
 	Epoch		epoch;			/* the newest that was visible */
 } CursorOrigin;
 

@@ -85,7 +85,7 @@ chatrel_listen(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 
 	owner_begin(&scope, fcinfo);
-	user_channel_ensure(user_id);
+	user_channel_prepare(user_id);
 	groups = plan_run(&memberships_lock, PLAN_WRITE, values, NULL);
 	require_user(user_id);
 	for (uint64 i = 0; i < groups.nrows; i++)

@@ -132,8 +132,8 @@ static SqlPlan wrong_counters = {
 
 static SqlPlan counters_repair = {
 	.sql = COUNTERS_ADD("(SELECT user_id, true_following OPERATOR(pg_catalog.-) following,"
-				 " true_followers OPERATOR(pg_catalog.-) followers"
-				 " FROM " WRONG_COUNTERS("$2", "$3", "$4") " wrong)"),
+						" true_followers OPERATOR(pg_catalog.-) followers"
+						" FROM " WRONG_COUNTERS("$2", "$3", "$4") " wrong)"),
 	.expected = SPI_OK_INSERT,
 	PLAN_ARGS(INT4OID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID)
 };

@@ -8,6 +8,9 @@
  */
 #include "postgres.h"
 
+#include "commands/trigger.h"
+#include "utils/guc.h"
+
 #include "core/plans.h"
 #include "users/guard.h"
 
@@ -56,4 +59,25 @@ void
 check_names(void)
 {
 	plan_run(&names_check, PLAN_WRITE, NULL, NULL);
+}
+
+/*
+ * Who writes users in the replica role does so by a trigger that fires always, or to
+ * repair: what follows must follow there too, as counted follows and unique names.
+ */
+int
+origin_begin(void)
+{
+	int			nest_level = NewGUCNestLevel();
+
+	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA)
+		(void) set_config_option("session_replication_role", "origin", PGC_SUSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	return nest_level;
+}
+
+void
+origin_end(int nest_level)
+{
+	AtEOXact_GUC(true, nest_level);
 }

@@ -53,7 +53,7 @@ is_permanent(Oid table)
 
 	foreach(lc, tables)
 		if (get_rel_persistence(lfirst_oid(lc)) != RELPERSISTENCE_PERMANENT)
-			return false;
+		return false;
 	return true;
 }
 
@@ -101,22 +101,17 @@ open_table(Oid table, LOCKMODE lockmode)
 
 /* What link_users() makes of differences; strangers is the number of surplus users. */
 static void
-link_rows(const PlanResult *drift, const LinkedRows *rows, void *strangers)
+link_rows(const PlanResult *drift, void *strangers)
 {
-	bool		missing = false;
-
 	check_new_names(drift);
 	for (uint64 i = 0; i < drift->nrows; i++)
 	{
 		if (drift_is(drift, i, "renamed"))
 			error_other_name(result_int64(drift, i, DRIFT_USER_ID));
 		else if (drift_is(drift, i, "surplus"))
-			++*(uint64 *) strangers;
-		else
-			missing = true;
+			++* (uint64 *) strangers;
 	}
-	if (missing)
-		add_missing(rows);
+	add_missing(drift);
 }
 
 /* Locks, and takes a snapshot of what was committed before and what this transaction did. */
@@ -195,7 +190,10 @@ chatrel_link_users(PG_FUNCTION_ARGS)
 	check_not_null(fcinfo, 1, "id_column");
 	check_not_null(fcinfo, 2, "username_column");
 
-	/* Else, on a standby, the lock would be what fails, and with another error. */
+	/*
+	 * Else, on a standby, the lock would be what fails, and with another
+	 * error.
+	 */
 	PreventCommandIfReadOnly("chatrel.link_users()");
 	check_table_owner(PG_GETARG_OID(0));
 

@@ -16,6 +16,7 @@
 #include "utils/memutils.h"
 
 #include "core/compat.h"
+#include "users/guard.h"
 #include "users/link_compare.h"
 
 #define LINKED_ROWS "ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) r (id, username)"
@@ -26,18 +27,18 @@ static SqlPlan drift = {
 	" WHEN r.username IS NULL OR r.username" EQ "'' OR COALESCE(r.id" LE "0, true) THEN 'invalid'"
 	" WHEN u.id IS NULL THEN 'missing' ELSE 'renamed' END, u.username, r.username"
 	" FROM " LINKED_ROWS
-	" FULL JOIN (SELECT id, username FROM chatrel.users WHERE deleted_at IS NULL"
+	" FULL JOIN (SELECT id, username FROM chatrel.users WHERE former_id IS NULL"
 	" AND id" GT "$3 AND id" LE "$4) u ON u.id" EQ "r.id"
 	" WHERE r.username IS NULL OR u.username IS NULL OR r.username" NE "u.username"
 	" OR r.id" LE "0 ORDER BY 1",
 	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8ARRAYOID, TEXTARRAYOID, INT8OID, INT8OID)
+	PLAN_ARGS(INT8ARRAYOID, TEXTARRAYOID, INT8OID, INT8OID),
+	.by_index = true
 };
 
 /* As the trigger mirrors one, for many. */
 static SqlPlan users_add = {
-	.sql = "INSERT INTO chatrel.users AS u (id, username) SELECT r.id, r.username FROM " LINKED_ROWS
-	" WHERE NOT EXISTS (SELECT FROM chatrel.users a WHERE a.id" EQ "r.id AND a.deleted_at IS NULL)"
+	.sql = "INSERT INTO chatrel.users AS u (id, username) SELECT * FROM " LINKED_ROWS
 	" ON CONFLICT (id) DO UPDATE SET username = EXCLUDED.username, deleted_at = NULL, role_name = NULL",
 	.expected = SPI_OK_INSERT,
 	PLAN_ARGS(INT8ARRAYOID, TEXTARRAYOID)
@@ -45,15 +46,24 @@ static SqlPlan users_add = {
 
 static SqlPlan users_rename = {
 	.sql = "UPDATE chatrel.users u SET username = r.username FROM " LINKED_ROWS
-	" WHERE u.id" EQ "r.id AND u.deleted_at IS NULL AND u.username" NE "r.username",
+	" WHERE u.id" EQ "r.id AND u.deleted_at IS NULL",
 	.expected = SPI_OK_UPDATE,
-	PLAN_ARGS(INT8ARRAYOID, TEXTARRAYOID)
+	PLAN_ARGS(INT8ARRAYOID, TEXTARRAYOID),
+	.by_index = true
 };
 
 /* How many rows are compared at a time. */
 #define COMPARED_ROWS	1000
 
 /* ---------- rows, some at a time ---------- */
+
+/* As arrays for a plan: bigint[] and text[] */
+typedef struct LinkedRows
+{
+	uint64		count;
+	Datum		ids;
+	Datum		usernames;
+} LinkedRows;
 
 typedef struct RowReader
 {
@@ -168,7 +178,7 @@ compare_rows(FunctionCallInfo fcinfo, const LinkComparison *comparison, const Li
 	owner_begin(&scope, fcinfo);
 	found = plan_run(&drift, PLAN_READ, values, NULL);
 	if (found.nrows > 0)
-		comparison->handler(&found, rows, comparison->arg);
+		comparison->handler(&found, comparison->arg);
 	owner_end(&scope);
 }
 
@@ -182,6 +192,7 @@ link_compare(FunctionCallInfo fcinfo, const LinkComparison *comparison)
 	RowReader	reader = {.comparison = comparison,.last_id = PG_INT64_MIN};
 	int64		after_id = PG_INT64_MIN;
 	uint64		total = 0;
+	int			nest_level = origin_begin();
 	LinkedRows	rows;
 
 	open_rows(&reader);
@@ -196,6 +207,7 @@ link_compare(FunctionCallInfo fcinfo, const LinkComparison *comparison)
 	} while (rows.count == COMPARED_ROWS);
 	SPI_cursor_close(reader.portal);
 	MemoryContextDelete(reader.context);
+	origin_end(nest_level);
 	return total;
 }
 
@@ -216,18 +228,43 @@ check_new_names(const PlanResult *found)
 			check_username(result_cstring(found, i, DRIFT_LINKED_NAME));
 }
 
-void
-add_missing(const LinkedRows *rows)
+/* The users of the table that have one problem, as arrays for a plan; how many they are. */
+static uint64
+linked_users(const PlanResult *found, const char *problem, Datum *values)
 {
-	Datum		values[] = {rows->ids, rows->usernames};
+	NullableDatum *ids = palloc_array(NullableDatum, found->nrows);
+	NullableDatum *usernames = palloc_array(NullableDatum, found->nrows);
+	uint64		count = 0;
 
-	plan_run(&users_add, PLAN_WRITE, values, NULL);
+	for (uint64 i = 0; i < found->nrows; i++)
+	{
+		if (!drift_is(found, i, problem))
+			continue;
+		ids[count].value = result_datum(found, i, DRIFT_USER_ID);
+		ids[count].isnull = false;
+		usernames[count].value = result_datum(found, i, DRIFT_LINKED_NAME);
+		usernames[count].isnull = false;
+		count++;
+	}
+	values[0] = make_array(ids, count, INT8OID);
+	values[1] = make_array(usernames, count, TEXTOID);
+	return count;
 }
 
 void
-rename_drifted(const LinkedRows *rows)
+add_missing(const PlanResult *found)
 {
-	Datum		values[] = {rows->ids, rows->usernames};
+	Datum		values[2];
 
-	plan_run(&users_rename, PLAN_WRITE, values, NULL);
+	if (linked_users(found, "missing", values) > 0)
+		plan_run(&users_add, PLAN_WRITE, values, NULL);
+}
+
+void
+rename_drifted(const PlanResult *found)
+{
+	Datum		values[2];
+
+	if (linked_users(found, "renamed", values) > 0)
+		plan_run(&users_rename, PLAN_WRITE, values, NULL);
 }

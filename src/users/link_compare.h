@@ -14,16 +14,8 @@
 #define DRIFT_LINKED_NAME	4	/* in the table */
 #define DRIFT_COLUMNS		4
 
-/* Some users of the table, as arrays for a plan: bigint[] and text[]. */
-typedef struct LinkedRows
-{
-	uint64		count;
-	Datum		ids;
-	Datum		usernames;
-} LinkedRows;
-
-/* Takes some rows and how chatrel.users differs from them; runs with the owner's rights. */
-typedef void (*DriftHandler) (const PlanResult *drift, const LinkedRows *rows, void *arg);
+/* Takes some differences; runs with the owner's rights. */
+typedef void (*DriftHandler) (const PlanResult *drift, void *arg);
 
 typedef struct LinkComparison
 {
@@ -39,8 +31,8 @@ extern uint64 link_compare(FunctionCallInfo fcinfo, const LinkComparison *compar
 
 /* What a handler may do. */
 extern void check_new_names(const PlanResult *drift);
-extern void add_missing(const LinkedRows *rows);
-extern void rename_drifted(const LinkedRows *rows);
+extern void add_missing(const PlanResult *drift);
+extern void rename_drifted(const PlanResult *drift);
 extern bool drift_is(const PlanResult *drift, uint64 row, const char *problem);
 
 #endif							/* CHATREL_LINK_COMPARE_H */

@@ -20,10 +20,10 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/guc.h"
 #include "utils/syscache.h"
 
 #include "core/compat.h"
+#include "core/guc.h"
 #include "users/guard.h"
 #include "users/link_triggers.h"
 #include "users/users.h"
@@ -39,7 +39,7 @@ static SqlPlan user_mirror = {
 
 static SqlPlan user_is = {
 	.sql = "SELECT FROM chatrel.users"
-	" WHERE id" EQ "$1 AND username" EQ "$2 AND deleted_at IS NULL",
+	" WHERE id" EQ "$1 AND username" EQ "$2 AND former_id IS NULL",
 	.expected = SPI_OK_SELECT,
 	PLAN_ARGS(INT8OID, TEXTOID)
 };
@@ -103,7 +103,16 @@ prepare_names(const Mirror *mirror)
 
 /* ---------- rows ---------- */
 
-/* A user may be there already: its row has moved here from another partition, or was restored. */
+static bool
+is_user(Datum *values)
+{
+	return plan_run(&user_is, PLAN_WRITE, values, NULL).nrows > 0;
+}
+
+/*
+ * A user may be there already: its row has moved here from another partition, or
+ * was restored.  Then the name may be longer than it could be now.
+ */
 static void
 mirror_new(const Mirror *mirror)
 {
@@ -111,11 +120,11 @@ mirror_new(const Mirror *mirror)
 	const char *username = tuple_username(mirror->new_row, mirror->rel, &mirror->columns);
 	Datum		values[] = {Int64GetDatum(user_id), CStringGetTextDatum(username)};
 
-	if (plan_run(&user_is, PLAN_WRITE, values, NULL).nrows > 0)
+	if (strlen(username) > guc_max_name_length && is_user(values))
 		return;
 	check_username(username);
 	prepare_names(mirror);
-	if (plan_run(&user_mirror, PLAN_TRIGGER, values, NULL).nrows == 0)
+	if (plan_run(&user_mirror, PLAN_TRIGGER, values, NULL).nrows == 0 && !is_user(values))
 		error_other_name(user_id);
 }
 
@@ -240,7 +249,7 @@ mirror_gone(const Mirror *mirror)
 
 	if (name == NULL)
 		(void) remove_user(user_id);
-	else if (plan_run(&user_is, PLAN_WRITE, values, NULL).nrows == 0)
+	else if (!is_user(values))
 	{
 		check_username(name);
 		prepare_names(mirror);
@@ -281,23 +290,16 @@ mirror_row(const TriggerData *trigdata, LinkAction action)
 	}
 }
 
-/*
- * Where a trigger of the link fires in the replica role, the triggers of
- * chatrel's tables must fire too, which count follows and check keys.
- */
 static void
 mirror(FunctionCallInfo fcinfo, LinkAction action)
 {
-	int			nest_level = NewGUCNestLevel();
+	int			nest_level = origin_begin();
 	OwnerScope	scope;
 
-	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA)
-		(void) set_config_option("session_replication_role", "origin", PGC_SUSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
 	owner_begin(&scope, fcinfo);
 	mirror_row((TriggerData *) fcinfo->context, action);
 	owner_end(&scope);
-	AtEOXact_GUC(true, nest_level);
+	origin_end(nest_level);
 }
 
 Datum

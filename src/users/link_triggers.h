@@ -13,7 +13,8 @@
 typedef enum LinkAction
 {
 	LINK_INSERT,				/* a row is inserted that is a user */
-	LINK_UPDATE,				/* it was a user and still is one, maybe of another name */
+	LINK_UPDATE,				/* it was a user and still is one, maybe of
+								 * another name */
 	LINK_RETURN,				/* it was none, and the update makes it one */
 	LINK_LEAVE,					/* it was one, and the update makes it none */
 	LINK_DELETE,

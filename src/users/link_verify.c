@@ -60,7 +60,7 @@ static void
 report_link(const Verification *verification, Relation rel)
 {
 	Datum		values[] = {ObjectIdGetDatum(RelationGetRelid(rel)),
-		CStringGetTextDatum(linked_name(rel)), link_trigger_names(link_condition(rel) != NULL)};
+	CStringGetTextDatum(linked_name(rel)), link_trigger_names(link_condition(rel) != NULL)};
 	PlanResult	faults = plan_run(&link_faults, PLAN_READ, values, NULL);
 
 	for (uint64 i = 0; i < faults.nrows; i++)
@@ -95,24 +95,24 @@ report_users(const Verification *verification, const PlanResult *drift)
 }
 
 static void
-repair_users(const PlanResult *drift, const LinkedRows *rows)
+repair_users(const PlanResult *drift)
 {
 	check_new_names(drift);
 	for (uint64 i = 0; i < drift->nrows; i++)
 		if (drift_is(drift, i, "surplus"))
 			(void) remove_user(result_int64(drift, i, DRIFT_USER_ID));
-	rename_drifted(rows);
-	add_missing(rows);
+	rename_drifted(drift);
+	add_missing(drift);
 }
 
 static void
-verify_rows(const PlanResult *drift, const LinkedRows *rows, void *arg)
+verify_rows(const PlanResult *drift, void *arg)
 {
 	const Verification *verification = arg;
 
 	report_users(verification, drift);
 	if (verification->repair)
-		repair_users(drift, rows);
+		repair_users(drift);
 }
 
 /* ---------- the function ---------- */

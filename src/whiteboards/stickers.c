@@ -80,6 +80,13 @@ static SqlPlan stickers_delete = {
 	PLAN_ARGS(INT8OID, INT8OID, INT8ARRAYOID)
 };
 
+static SqlPlan stickers_there = {
+	.sql = "SELECT FROM chatrel.stickers AS s"
+	" WHERE s.group_id" EQ "$1 AND s.whiteboard_id" EQ "$2 AND s.id" EQ "ANY ($3)",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8OID, INT8ARRAYOID)
+};
+
 /* ---------- reading ---------- */
 
 static void
@@ -281,8 +288,25 @@ title_array(const Batch *batch)
 }
 
 /*
+ * Rows that were not written, and are no more where they were found, were changed
+ * by somebody who writes the tables without asking us; nothing but a trigger keeps
+ * a statement from those that are.
+ */
+static void
+error_not_written(const Batch *batch, uint64 nwritten, bool removes, Datum *values)
+{
+	PlanResult	there = plan_run(&stickers_there, PLAN_LATEST, values, NULL);
+
+	if (there.nrows == batch->n - (removes ? nwritten : 0))
+		error_change_suppressed("stickers");
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not serialize access due to a concurrent change")));
+}
+
+/*
  * Runs a statement that must write every row of a batch.  values begin with the
- * group and the whiteboard.
+ * group and the whiteboard, and, unless it inserts them, the rows' ids.
  */
 static PlanResult
 write_batch(SqlPlan *plan, const Whiteboard *whiteboard, const Batch *batch, Datum *values)
@@ -292,8 +316,11 @@ write_batch(SqlPlan *plan, const Whiteboard *whiteboard, const Batch *batch, Dat
 	values[0] = Int64GetDatum(whiteboard->group_id);
 	values[1] = Int64GetDatum(whiteboard->id);
 	written = plan_run(plan, PLAN_WRITE, values, NULL);
-
-	check_changed(written.nrows, batch->n, "stickers");
+	if (plan == &stickers_insert)
+		check_changed(written.nrows, batch->n, "stickers");
+	else if (written.nrows < batch->n)
+		error_not_written(batch, written.nrows,
+						  plan == &stickers_delete || plan == &stickers_nilify, values);
 	return written;
 }
 

@@ -77,6 +77,12 @@ static SqlPlan whiteboard_lock_by_sticker = {
 	PLAN_ARGS(INT8OID, INT8OID)
 };
 
+static SqlPlan whiteboard_exists = {
+	.sql = "SELECT FROM chatrel.whiteboards WHERE group_id" EQ "$1 AND id" EQ "$2",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8OID)
+};
+
 static SqlPlan sticker_exists = {
 	.sql = "SELECT FROM chatrel.stickers WHERE group_id" EQ "$1 AND id" EQ "$2",
 	.expected = SPI_OK_SELECT,
@@ -334,9 +340,9 @@ chatrel_delete_whiteboard(PG_FUNCTION_ARGS)
 	{
 		Datum		values[] = {Int64GetDatum(whiteboard.group_id), Int64GetDatum(whiteboard.id)};
 
-		check_changed(plan_run(&whiteboard_delete, PLAN_WRITE, values, NULL).nrows, 1,
-					  "whiteboards");
-		deleted = true;
+		deleted = plan_run(&whiteboard_delete, PLAN_WRITE, values, NULL).nrows > 0;
+		if (!deleted && plan_run(&whiteboard_exists, PLAN_LATEST, values, NULL).nrows > 0)
+			error_change_suppressed("whiteboards");
 	}
 	if (deleted)
 		announce_deletion(&whiteboard);

@@ -8,6 +8,7 @@ package Fault;
 use strict;
 use warnings;
 
+use JSON::PP;
 use Ledger;
 use PostgreSQL::Test::Utils qw(slurp_file append_to_file);
 use Realtime;
@@ -120,6 +121,97 @@ sub kill_postmaster
 
 	$world->{node}->kill9;
 	start_again($world);
+	return;
+}
+
+# ---------- a history that is gone ----------
+
+# The watcher's sync: the answer, or undefined where the cursor is refused.
+sub sync_as_watcher
+{
+	my ($world, $dbh, $cursor) = @_;
+	my $answer = eval { value($dbh, 'SELECT chatrel.sync(?, as_user => ?)', $cursor, $world->{watcher}) };
+
+	die $@ unless $answer || $dbh->state eq '55000';
+	return $answer ? decode_json($answer) : undef;
+}
+
+sub send_as_watcher
+{
+	my ($world, $dbh) = @_;
+	my $text = join ' ', $world->{round}, 'gone', ++$world->{gone};
+
+	return value($dbh, 'SELECT (chatrel.send_group_message(1, ?, as_user => ?)).id', $text, $world->{watcher});
+}
+
+# What is sent after the copy is gone with it, and so its ids are given again.
+sub put_back_copy
+{
+	my ($world) = @_;
+	my $data = $world->{node}->data_dir;
+	my $copy = $world->{node}->basedir . '/copy';
+	my $cursor = sync_as_watcher($world, admin($world), 'now')->{cursor};
+	my @gone;
+
+	stop_and_start($world, 'fast', sub { system('cp', '-a', $data, $copy) == 0 or die 'cannot copy' });
+	for (1 .. 1 + int rand 30)
+	{
+		send_as_watcher($world, admin($world));
+		push @gone, sync_as_watcher($world, admin($world), $gone[-1] // $cursor)->{cursor};
+	}
+	stop_and_start($world, 'immediate', sub { system('rm', '-rf', $data) == 0 && rename $copy, $data or die 'cannot put back' });
+	$world->{cursors} = [ { cursor => $cursor, is => 'kept' }, map { { cursor => $_, is => 'gone' } } @gone ];
+	return;
+}
+
+# Cursors that have seen a message of a transaction which the crash takes back
+sub crash_after_sync
+{
+	my ($world) = @_;
+
+	$world->{cursors} = [];
+	for (1 .. 3)
+	{
+		my $dbh = connect_to($world->{node});
+
+		$dbh->begin_work;
+		send_as_watcher($world, $dbh);
+		push @{ $world->{cursors} }, { cursor => sync_as_watcher($world, $dbh, 'now')->{cursor}, is => 'doubt' };
+		stop_and_start($world, 'immediate');
+		abandon($dbh);
+	}
+	return;
+}
+
+# A cursor that has seen what is gone is refused, or brings all that came since the
+# server was started, once; never less.
+sub check_cursors
+{
+	my ($world) = @_;
+	my $dbh = admin($world);
+	my $ledger = Ledger->open_new("$world->{folder}/cursors.ledger");
+	my @since = @{ $dbh->selectcol_arrayref(q{
+		SELECT m.id FROM chatrel.groups_messages m JOIN chatrel.groups_members g ON g.group_id = m.group_id AND g.user_id = ?
+		WHERE m.datetime > pg_postmaster_start_time()}, undef, $world->{watcher}) };
+
+	die 'nothing was sent' unless @since;
+	foreach my $taken (@{ delete $world->{cursors} })
+	{
+		my ($cursor, $answer, %times) = ($taken->{cursor});
+
+		do
+		{
+			$answer = sync_as_watcher($world, $dbh, $cursor);
+			$times{ $_->{id} }++ foreach $answer ? @{ $answer->{messages} } : ();
+			$cursor = $answer->{cursor} if $answer;
+		} while ($answer && $answer->{more});
+		$ledger->enter('wrong', "a cursor of what is gone was taken: $taken->{cursor}") if $taken->{is} eq 'gone' && $answer;
+		$ledger->enter('wrong', "a cursor of what is there was refused: $taken->{cursor}") if $taken->{is} eq 'kept' && !$answer;
+		next unless $answer;
+		my $missing = grep { !$times{$_} } @since;
+		my $twice = grep { $_ > 1 } values %times;
+		$ledger->enter('wrong', "$missing missing, $twice twice after $taken->{cursor}") if $missing || $twice;
+	}
 	return;
 }
 
@@ -262,6 +354,9 @@ my @KINDS = (
 	{ name => 'immediate restart', crash => 1, strike => sub { stop_and_start($_[0], 'immediate') } },
 	{ name => 'fast restart', strike => sub { stop_and_start($_[0], 'fast') } },
 	{ name => '30 backends terminated', strike => harass($CLIENTS, 30, 'pg_terminate_backend', 'TERM') },
+	{ name => 'an earlier copy put back', crash => 1, prepare => \&put_back_copy, strike => sub { stop_and_start($_[0], 'immediate') },
+		mend => \&check_cursors },
+	{ name => 'crash after send and sync in one transaction', crash => 1, strike => \&crash_after_sync, mend => \&check_cursors },
 	{ name => "20 of the relay's workers terminated", strike => harass($WORKER, 20, 'pg_terminate_backend', 'TERM') },
 );
 

@@ -256,11 +256,14 @@ sub refused
 
 # Calls of every function; what is made by them is rolled back.
 our %CALLS = (
-	current_user_id => 'SELECT chatrel.current_user_id()',
+	current_user_id => q{SELECT chatrel.current_user_id() FROM set_config('chatrel.user_id', ':user', true)},
 	link_users => q{SELECT chatrel.link_users('pg_class')},
-	get_group => 'SELECT chatrel.get_group(:group, :user)',
+	unlink_users => 'SELECT chatrel.unlink_users()',
+	verify_users => 'SELECT chatrel.verify_users(random() < 0.1)',
+	get_group => 'SELECT chatrel.get_group(:group, as_user => :user)',
+	group_members => 'SELECT chatrel.group_members(:group, as_user => :user)',
 	my_groups => 'SELECT chatrel.my_groups(:user)',
-	me => 'SELECT chatrel.me(:user)',
+	me => 'SELECT chatrel.me(as_user => :user)',
 	group_messages => 'SELECT chatrel.group_messages(:group, as_user => :user)',
 	get_group_with_chat_history => 'SELECT chatrel.get_group_with_chat_history(:group, as_user => :user)',
 	create_user => 'SELECT chatrel.create_user(:name)',

@@ -227,9 +227,12 @@ sub superuser_statement {
 		1   => sub { 'UPDATE chatrel.relationships SET follower_id = followed_id, followed_id = follower_id WHERE id = ' . int rand 2000 },
 		1   => sub { sprintf 'SELECT pg_cancel_backend(pid) FROM pg_stat_activity
 			  WHERE datname = current_database() AND pid <> pg_backend_pid() OFFSET %d LIMIT 1', rand 4 },
-		0.5 => sub { 'DROP TRIGGER IF EXISTS chatrel_mirror_user ON accounts; DROP TRIGGER IF EXISTS chatrel_mirror_truncate ON accounts' },
-		1   => sub { "INSERT INTO accounts SELECT id, username FROM chatrel.users WHERE deleted_at IS NULL ON CONFLICT DO NOTHING;
-			  SELECT chatrel.link_users('accounts', 'account_id', 'login')" },
+		0.5 => sub { one_of('SELECT chatrel.unlink_users()', 'DROP TRIGGER IF EXISTS "!chatrel_mirror_update" ON accounts', 'ALTER TABLE accounts DISABLE TRIGGER USER') },
+		1   => sub { sprintf "INSERT INTO accounts SELECT id, username FROM chatrel.users WHERE deleted_at IS NULL ON CONFLICT DO NOTHING;
+			  SELECT chatrel.link_users('accounts', 'account_id', 'login', %s)", one_of('NULL', "'gone IS NOT TRUE'", "'account_id < 1000'", random_text()) },
+		1   => sub { "UPDATE accounts SET gone = NOT coalesce(gone, false) WHERE account_id = $id" },
+		1   => sub { sprintf 'UPDATE accounts a SET login = b.login FROM accounts b WHERE (a.account_id, b.account_id) IN ((%1$s, %2$s), (%2$s, %1$s))', $id, bigint() },
+		0.5 => sub { 'SELECT * FROM chatrel.verify_users(true)' },
 		1   => \&revival,
 		0.1 => sub { one_of('TRUNCATE accounts', 'TRUNCATE chatrel.relationships', 'ANALYZE chatrel.relationships', 'REINDEX TABLE chatrel.users') });
 }

@@ -22,7 +22,7 @@ GRANT USAGE ON SCHEMA chatrel TO fuzzer, companion, stranger, backend;
 GRANT SET ON PARAMETER chatrel.user_id TO backend;
 GRANT EXECUTE ON FUNCTION chatrel.create_user, chatrel.delete_user, chatrel.listen_all TO backend;
 
-CREATE TABLE accounts (account_id bigint PRIMARY KEY, login text NOT NULL UNIQUE);
+CREATE TABLE accounts (account_id bigint PRIMARY KEY, login text NOT NULL, gone boolean);
 INSERT INTO accounts SELECT n, CASE n WHEN 3 THEN 'Ünïcødé ☃' WHEN 4 THEN repeat('x', 256) ELSE 'user ' || n END
 	FROM generate_series(1, 40) n;
 CREATE TABLE people (id integer PRIMARY KEY, username varchar(300), other uuid);
@@ -31,7 +31,7 @@ CREATE VIEW some_view AS SELECT * FROM accounts;
 CREATE TABLE parted (id bigint, username text) PARTITION BY LIST (id);
 CREATE TABLE parted_1 PARTITION OF parted FOR VALUES IN (1);
 GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, people TO backend;
-SELECT chatrel.link_users('accounts', 'account_id', 'login') AS linked \gset
+SELECT chatrel.link_users('accounts', 'account_id', 'login', 'gone IS NOT TRUE') AS linked \gset
 UPDATE chatrel.users SET role_name = 'fuzzer' WHERE id = 1;
 UPDATE chatrel.users SET role_name = 'companion' WHERE id = 2;
 
