@@ -44,6 +44,79 @@ CREATE FUNCTION chatrel.remove_reaction(group_id bigint, message_id bigint, reac
 COMMENT ON FUNCTION chatrel.remove_reaction(bigint, bigint, text, bigint) IS
 	'removes a reaction of the user from a message; false if it was not there';
 
+/*
+ * The last id that was given when the member joined: what was said before counts as
+ * read.  It is here since groups_members is made before the sequence is.
+ */
+ALTER TABLE chatrel.groups_members ADD COLUMN joined_id bigint NOT NULL
+	DEFAULT coalesce(pg_sequence_last_value('chatrel.event_ids'), 0);
+COMMENT ON COLUMN chatrel.groups_members.joined_id IS
+	'the last id of a message or event when the user joined: no message up to it is unread';
+
+/*
+ * By user first, as a user's marks are read together.  late_from and late_to are
+ * ranges of transactions: src/messages/read_marks.c says which.  In a database that
+ * was restored from a dump they still mean messages of the dump, since no new
+ * message has an id up to the mark.
+ */
+CREATE TABLE chatrel.read_marks (
+	group_id bigint NOT NULL,
+	user_id bigint NOT NULL,
+	message_id bigint NOT NULL,
+	late_from xid8[] NOT NULL,
+	late_to xid8[] NOT NULL,
+	marked_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (user_id, group_id),
+	FOREIGN KEY (group_id, user_id) REFERENCES chatrel.groups_members ON DELETE CASCADE
+);
+COMMENT ON TABLE chatrel.read_marks IS
+	'how far members have read their groups; a role sees those of its user';
+COMMENT ON COLUMN chatrel.read_marks.group_id IS 'the group';
+COMMENT ON COLUMN chatrel.read_marks.user_id IS 'the member';
+COMMENT ON COLUMN chatrel.read_marks.message_id IS 'the last message that was read';
+COMMENT ON COLUMN chatrel.read_marks.late_from IS
+	'the transactions that were in progress then, as ranges: whose messages are not read';
+COMMENT ON COLUMN chatrel.read_marks.late_to IS 'the ends of these ranges, not included';
+COMMENT ON COLUMN chatrel.read_marks.marked_at IS 'when the mark was made';
+
+ALTER TABLE chatrel.read_marks ENABLE ROW LEVEL SECURITY;
+CREATE POLICY read_marks_read ON chatrel.read_marks FOR SELECT
+	USING (user_id = (SELECT chatrel.current_user_id()));
+COMMENT ON POLICY read_marks_read ON chatrel.read_marks IS 'a user sees the marks of its own';
+
+SELECT pg_catalog.pg_extension_config_dump('chatrel.read_marks', '');
+
+CREATE INDEX events_mentioned_idx ON chatrel.events (recipient_id, group_id, message_id)
+	WHERE kind = 'mentioned';
+COMMENT ON INDEX chatrel.events_mentioned_idx IS 'the mentions of a user in a group';
+
+CREATE FUNCTION chatrel.mark_read(group_id bigint, message_id bigint DEFAULT NULL,
+		as_user bigint DEFAULT NULL) RETURNS bigint
+	AS 'MODULE_PATHNAME', 'chatrel_mark_read'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 5000;
+COMMENT ON FUNCTION chatrel.mark_read(bigint, bigint, bigint) IS
+	'the user has read the group up to a message, by default the last; returns how far it is read, '
+	'which never goes back';
+
+CREATE FUNCTION chatrel.my_groups(as_user bigint DEFAULT NULL)
+	RETURNS TABLE (id bigint, name text, creator_id bigint, created_at timestamptz,
+		last_message_id bigint, last_message_datetime timestamptz,
+		last_message_sender_id bigint, last_message text,
+		unread integer, unread_mentions integer)
+	AS 'MODULE_PATHNAME', 'chatrel_my_groups'
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 20000 ROWS 50;
+COMMENT ON FUNCTION chatrel.my_groups(bigint) IS
+	'the groups of the user, each with its last message, the one written to last first, and with '
+	'the unread messages and mentions, counted up to chatrel.unread_cap + 1';
+
+CREATE FUNCTION chatrel.unread_counts(as_user bigint DEFAULT NULL)
+	RETURNS TABLE (unread bigint, unread_mentions bigint, groups bigint)
+	AS 'MODULE_PATHNAME', 'chatrel_unread_counts'
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 20000 ROWS 1;
+COMMENT ON FUNCTION chatrel.unread_counts(bigint) IS
+	'the sums of unread and unread_mentions of my_groups(), and in how many groups something is '
+	'unread';
+
 -- privileges
 
-GRANT SELECT ON chatrel.message_reactions TO PUBLIC;
+GRANT SELECT ON chatrel.message_reactions, chatrel.read_marks TO PUBLIC;

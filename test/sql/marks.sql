@@ -69,5 +69,79 @@ SELECT fails(format('SELECT chatrel.add_reaction(1, %s, %L)', :two, 'x'));
 SELECT fails(format('SELECT chatrel.remove_reaction(1, %s, %L)', :two, 'a'));
 DROP TRIGGER suppress ON chatrel.message_reactions;
 
+---------------------------------------------------------------------------
+-- read marks, and what is unread
+---------------------------------------------------------------------------
+
+DELETE FROM chatrel.groups_messages;
+CREATE FUNCTION send(texts int, of_group bigint, sender bigint) RETURNS bigint LANGUAGE sql VOLATILE AS $$
+	SELECT max((chatrel.send_group_message(of_group, 'm' || i, as_user => sender)).id) FROM generate_series(1, texts) i $$;
+SELECT id, unread, unread_mentions FROM chatrel.my_groups();
+SELECT chatrel.mark_read(1) AS nothing_there;
+-- others' messages, since joining
+SELECT send(3, 1, 2) IS NULL AS failed, send(2, 1, 1) IS NULL AS failed, send(4, 2, 1) IS NULL AS failed;
+SELECT id, unread, unread_mentions FROM chatrel.my_groups() ORDER BY id;
+SELECT id, unread FROM chatrel.my_groups(as_user => 2);
+SELECT chatrel.join_group(1, as_user => 3);
+SELECT id, unread FROM chatrel.my_groups(as_user => 3);
+SELECT send(1, 1, 1) AS last \gset
+SELECT id, unread FROM chatrel.my_groups(as_user => 3);
+SELECT * FROM chatrel.unread_counts();
+-- forward, never back; an id that no message of the group has is a place too
+SELECT min(id) AS first FROM chatrel.groups_messages WHERE group_id = 1 \gset
+SELECT chatrel.mark_read(1, :first) - :first AS mark, (SELECT unread FROM chatrel.my_groups() WHERE id = 1);
+SELECT chatrel.mark_read(1) = :last AS last, (SELECT unread FROM chatrel.my_groups() WHERE id = 1);
+SELECT chatrel.mark_read(1, :first) = :last AS last, chatrel.mark_read(1, -1) = :last AS last, chatrel.mark_read(1, 0) = :last AS last;
+SELECT chatrel.mark_read(1, 9223372036854775807) = :last AS last, chatrel.mark_read(1, NULL) = :last AS last;
+-- before the joining: the mark is where it was said to be, and nothing more is unread
+SELECT chatrel.mark_read(1, :first, as_user => 3) = :first AS first, (SELECT unread FROM chatrel.my_groups(3));
+SELECT group_id, user_id, message_id = :last AS last FROM chatrel.read_marks ORDER BY user_id;
+-- in the same statement and transaction, with savepoints
+BEGIN;
+SELECT send(2, 1, 2) IS NULL AS failed, (SELECT unread FROM chatrel.my_groups() WHERE id = 1);
+SAVEPOINT a;
+SELECT chatrel.mark_read(1) > :last AS moved, (SELECT unread FROM chatrel.my_groups() WHERE id = 1);
+ROLLBACK TO a;
+SELECT unread FROM chatrel.my_groups() WHERE id = 1;
+COMMIT;
+-- deleted ones do not count
+SELECT id AS deleted FROM chatrel.group_messages(1, message_limit => 1) \gset
+SELECT chatrel.delete_message(1, :deleted, as_user => 2), (SELECT unread FROM chatrel.my_groups() WHERE id = 1);
+-- mentions, of messages that count
+SELECT chatrel.mark_read(1) IS NULL AS failed;
+SELECT (chatrel.send_group_message(1, '@ann', mentions => ARRAY[1, 3], as_user => 2)).id AS mention \gset
+SELECT (chatrel.send_group_message(1, '@ann', mentions => ARRAY[1], as_user => 2)).id AS mention2 \gset
+SELECT unread, unread_mentions FROM chatrel.my_groups() WHERE id = 1;
+SELECT * FROM chatrel.unread_counts();
+SELECT chatrel.delete_message(1, :mention2, as_user => 2);
+SELECT unread, unread_mentions FROM chatrel.my_groups() WHERE id = 1;
+-- the mention is recorded after the message, and read with it
+SELECT chatrel.mark_read(1, :mention) = :mention AS mark;
+SELECT unread, unread_mentions FROM chatrel.my_groups() WHERE id = 1;
+SELECT unread, unread_mentions FROM chatrel.my_groups(3);
+-- up to the cap and one more, and among so many of the newest messages
+SET chatrel.unread_cap = 3;
+SELECT send(3, 1, 2) IS NULL AS failed, (SELECT unread FROM chatrel.my_groups() WHERE id = 1);
+SELECT send(1, 1, 2) IS NULL AS failed, (SELECT unread FROM chatrel.my_groups() WHERE id = 1);
+SELECT send(5, 1, 2) IS NULL AS failed, (SELECT unread FROM chatrel.my_groups() WHERE id = 1);
+SELECT * FROM chatrel.unread_counts();
+SELECT send(37, 1, 1) IS NULL AS failed, (SELECT unread FROM chatrel.my_groups() WHERE id = 1);
+SELECT count(chatrel.send_group_message(1, '@ann', mentions => ARRAY[1], as_user => 2)) FROM generate_series(1, 5);
+SELECT unread, unread_mentions FROM chatrel.my_groups() WHERE id = 1;
+SET chatrel.unread_cap = 0;
+SET chatrel.unread_cap = 10001;
+RESET chatrel.unread_cap;
+-- the mark goes with the membership
+SELECT chatrel.leave_group(1, as_user => 3);
+SELECT count(*) FROM chatrel.read_marks WHERE user_id = 3;
+SELECT chatrel.join_group(1, as_user => 3), (SELECT unread FROM chatrel.my_groups(3));
+-- members only
+SELECT fails(s) FROM unnest(ARRAY['SELECT chatrel.mark_read(NULL)', 'SELECT chatrel.mark_read(99)', 'SELECT chatrel.mark_read(2, as_user => 2)',
+	'SELECT chatrel.mark_read(1, as_user => 99)', 'SELECT chatrel.unread_counts(99)', 'SELECT chatrel.my_groups(99)']) AS s;
+SELECT c.* FROM chatrel.create_user('dan') AS u, LATERAL chatrel.unread_counts(u.id) AS c;
+CREATE TRIGGER suppress BEFORE INSERT OR UPDATE ON chatrel.read_marks FOR EACH ROW EXECUTE FUNCTION suppress();
+SELECT fails('SELECT chatrel.mark_read(1)'), fails('SELECT chatrel.mark_read(1, as_user => 3)');
+DROP TRIGGER suppress ON chatrel.read_marks;
+
 DROP EXTENSION chatrel;
-DROP FUNCTION fails, suppress;
+DROP FUNCTION fails, suppress, send;
