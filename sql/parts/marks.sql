@@ -117,6 +117,60 @@ COMMENT ON FUNCTION chatrel.unread_counts(bigint) IS
 	'the sums of unread and unread_mentions of my_groups(), and in how many groups something is '
 	'unread';
 
+/* src/messages/pins.c says what the places are for; id is the order of pinning. */
+CREATE TABLE chatrel.pinned_messages (
+	id bigint GENERATED ALWAYS AS IDENTITY,
+	group_id bigint NOT NULL,
+	message_id bigint NOT NULL,
+	place smallint NOT NULL CHECK (place BETWEEN 1 AND 100),
+	pinned_by bigint NOT NULL,
+	pinned_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (group_id, message_id),
+	UNIQUE (group_id, place),
+	FOREIGN KEY (group_id, message_id) REFERENCES chatrel.groups_messages ON DELETE CASCADE
+);
+COMMENT ON TABLE chatrel.pinned_messages IS
+	'messages that are pinned to their group; a role sees those of its user''s groups';
+COMMENT ON COLUMN chatrel.pinned_messages.id IS 'the order of pinning';
+COMMENT ON COLUMN chatrel.pinned_messages.group_id IS 'the group';
+COMMENT ON COLUMN chatrel.pinned_messages.message_id IS 'the message';
+COMMENT ON COLUMN chatrel.pinned_messages.place IS
+	'private: one of the group''s hundred places, in no order';
+COMMENT ON COLUMN chatrel.pinned_messages.pinned_by IS 'the member who pinned it';
+COMMENT ON COLUMN chatrel.pinned_messages.pinned_at IS 'when it was pinned';
+
+ALTER TABLE chatrel.pinned_messages ENABLE ROW LEVEL SECURITY;
+CREATE POLICY pinned_messages_read ON chatrel.pinned_messages FOR SELECT
+	USING (group_id IN (SELECT group_id FROM chatrel.my_memberships));
+COMMENT ON POLICY pinned_messages_read ON chatrel.pinned_messages IS
+	'a member sees what is pinned in the group';
+
+SELECT pg_catalog.pg_extension_config_dump('chatrel.pinned_messages', '');
+SELECT pg_catalog.pg_extension_config_dump('chatrel.pinned_messages_id_seq', '');
+
+CREATE FUNCTION chatrel.pin_message(group_id bigint, message_id bigint,
+		as_user bigint DEFAULT NULL) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'chatrel_pin_message'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 5000;
+COMMENT ON FUNCTION chatrel.pin_message(bigint, bigint, bigint) IS
+	'pins a message to its group, which has at most 100; false if it was pinned';
+
+CREATE FUNCTION chatrel.unpin_message(group_id bigint, message_id bigint,
+		as_user bigint DEFAULT NULL) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'chatrel_unpin_message'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 5000;
+COMMENT ON FUNCTION chatrel.unpin_message(bigint, bigint, bigint) IS
+	'unpins a message; false if it was not pinned';
+
+CREATE FUNCTION chatrel.pinned_messages(group_id bigint, as_user bigint DEFAULT NULL)
+	RETURNS TABLE (id bigint, datetime timestamptz, group_id bigint, sender_id bigint,
+		message text, reply_to_id bigint, mentions bigint[], metadata jsonb,
+		edited_at timestamptz, deleted_at timestamptz, pinned_at timestamptz, pinned_by bigint)
+	AS 'MODULE_PATHNAME', 'chatrel_pinned_messages'
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 2000 ROWS 10;
+COMMENT ON FUNCTION chatrel.pinned_messages(bigint, bigint) IS
+	'the pinned messages of a group of the user''s, the one that was pinned last first';
+
 -- privileges
 
-GRANT SELECT ON chatrel.message_reactions, chatrel.read_marks TO PUBLIC;
+GRANT SELECT ON chatrel.message_reactions, chatrel.read_marks, chatrel.pinned_messages TO PUBLIC;

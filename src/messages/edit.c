@@ -23,6 +23,7 @@
 #include "delivery/record.h"
 #include "groups/members.h"
 #include "messages/message.h"
+#include "messages/pins.h"
 #include "messages/reactions.h"
 
 static SqlPlan message_lock = {
@@ -209,6 +210,7 @@ delete_message(const Message *message, int64 actor_id)
 	if (!TIMESTAMP_IS_NOBEGIN(message->edited_at))
 		forget_edits(message->id);
 	forget_reactions(message->group_id, message->id);
+	forget_pin(message->group_id, message->id);
 	record_event(&event);
 }
 

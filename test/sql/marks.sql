@@ -143,5 +143,35 @@ CREATE TRIGGER suppress BEFORE INSERT OR UPDATE ON chatrel.read_marks FOR EACH R
 SELECT fails('SELECT chatrel.mark_read(1)'), fails('SELECT chatrel.mark_read(1, as_user => 3)');
 DROP TRIGGER suppress ON chatrel.read_marks;
 
+---------------------------------------------------------------------------
+-- pins
+---------------------------------------------------------------------------
+
+SELECT chatrel.pin_message(1, :mention) AS pinned, chatrel.pin_message(1, :mention, as_user => 2) AS again;
+SELECT chatrel.pin_message(1, :last, as_user => 2) AS pinned;
+SELECT id - :last AS id, group_id, sender_id, message, pinned_at IS NULL AS never, pinned_by FROM chatrel.pinned_messages(1);
+SELECT chatrel.unpin_message(1, :mention, as_user => 2) AS unpinned, chatrel.unpin_message(1, :mention) AS again;
+SELECT kind, group_id, recipient_id, actor_id, user_id, message_id - :last AS message, detail FROM chatrel.events WHERE kind LIKE 'message_%pinned' ORDER BY id;
+-- a deleted message is pinned no more
+SELECT chatrel.delete_message(1, :last);
+SELECT * FROM chatrel.pinned_messages(1);
+SELECT count(*) FROM chatrel.pinned_messages;
+SELECT fails(format('SELECT chatrel.pin_message(1, %s)', :last)), fails(format('SELECT chatrel.unpin_message(1, %s)', :last));
+-- at most 100 of a group
+SELECT count(*) FROM (SELECT id FROM chatrel.group_messages(1, message_limit => 1000) WHERE deleted_at IS NULL) m, chatrel.pin_message(1, m.id) AS pinned WHERE pinned;
+SELECT count(chatrel.pin_message(1, (chatrel.send_group_message(1, 'm')).id)) FROM generate_series(1, 100 - (SELECT count(*)::int FROM chatrel.pinned_messages(1)));
+SELECT count(*), bool_and(pinned_by = 1) AS by_ann FROM chatrel.pinned_messages(1);
+SELECT fails('SELECT chatrel.pin_message(1, (chatrel.send_group_message(1, ''m'')).id)');
+SELECT min(id) AS pinned FROM chatrel.pinned_messages(1) \gset
+SELECT chatrel.pin_message(1, :pinned) AS again, chatrel.unpin_message(1, :pinned) AS unpinned, chatrel.pin_message(1, :pinned) AS pinned;
+SELECT id = :pinned AS newest FROM chatrel.pinned_messages(1) LIMIT 1;
+-- members only
+SELECT fails(s) FROM unnest(ARRAY['SELECT chatrel.pin_message(NULL, 1)', 'SELECT chatrel.pin_message(1, NULL)', 'SELECT chatrel.pin_message(1, 99999)',
+	'SELECT chatrel.pin_message(2, 1, as_user => 2)', 'SELECT chatrel.unpin_message(2, 1, as_user => 2)', 'SELECT chatrel.pin_message(99, 1)',
+	'SELECT chatrel.pinned_messages(NULL)', 'SELECT chatrel.pinned_messages(2, as_user => 2)', 'SELECT chatrel.pinned_messages(99)']) AS s;
+CREATE TRIGGER suppress BEFORE DELETE ON chatrel.pinned_messages FOR EACH ROW EXECUTE FUNCTION suppress();
+SELECT fails(format('SELECT chatrel.unpin_message(1, %s)', :pinned));
+DROP TRIGGER suppress ON chatrel.pinned_messages;
+
 DROP EXTENSION chatrel;
 DROP FUNCTION fails, suppress, send;
