@@ -43,16 +43,20 @@
 	" WHERE late.xid" GE "r.lo AND late.xid" LT "r.hi OFFSET 0) t" \
 	" WHERE t.group_id" EQ "m.group_id AND t.id" LE "k.message_id AND " COUNTS_AS_UNREAD("t")
 
-#define COUNTED(alias, above, late) \
-	" CROSS JOIN LATERAL (SELECT pg_catalog.count(*)::pg_catalog.int4 AS n FROM" \
-	" ((" above " LIMIT $2) UNION ALL (" late " LIMIT $2) LIMIT $2) u) " alias
+/* Where nothing can have come late, and where a condition is not met, nothing is looked for. */
+#define COUNTED(alias, condition, above, late) \
+	" CROSS JOIN LATERAL (SELECT CASE WHEN " condition " THEN LEAST($2," \
+	" (SELECT pg_catalog.count(*) FROM (" above " LIMIT $2) above) OPERATOR(pg_catalog.+)" \
+	" CASE WHEN k.late_to" NE "'{}'" \
+	" THEN (SELECT pg_catalog.count(*) FROM (" late " LIMIT $2) late) ELSE 0 END)" \
+	" ELSE 0 END::pg_catalog.int4 AS n OFFSET 0) " alias
 
 #define UNREAD_MESSAGES \
-	COUNTED("unread", \
-			"SELECT 1 FROM (SELECT t.sender_id, t.deleted_at FROM chatrel.groups_messages t" \
+	COUNTED("unread", "true", \
+			"SELECT FROM (SELECT t.sender_id, t.deleted_at FROM chatrel.groups_messages t" \
 			" WHERE t.group_id" EQ "m.group_id AND t.id" GT READ_UP_TO \
 			" ORDER BY t.id DESC LIMIT $3) t WHERE " COUNTS_AS_UNREAD("t"), \
-			"SELECT 1 FROM " LATE_MESSAGES)
+			"SELECT FROM " LATE_MESSAGES)
 
 /* By the index on the mentions of a user in a group */
 #define MENTIONS \
@@ -60,11 +64,11 @@
 	" AND e.group_id" EQ "m.group_id AND e.message_id"
 
 #define UNREAD_MENTIONS \
-	COUNTED("mentions", \
-			"SELECT 1 FROM " MENTIONS GT READ_UP_TO \
+	COUNTED("mentions", "unread.n" GT "0", \
+			"SELECT FROM " MENTIONS GT READ_UP_TO \
 			" AND EXISTS (SELECT FROM chatrel.groups_messages t WHERE t.group_id" EQ "m.group_id" \
 			" AND t.id" EQ "e.message_id AND " COUNTS_AS_UNREAD("t") ")", \
-			"SELECT 1 FROM " LATE_MESSAGES " AND EXISTS (SELECT FROM " MENTIONS EQ "t.id)")
+			"SELECT FROM " LATE_MESSAGES " AND EXISTS (SELECT FROM " MENTIONS EQ "t.id)")
 
 static SqlPlan groups_of_user = {
 	.sql = "SELECT g.id, g.name, g.creator_id, g.created_at,"
