@@ -19,7 +19,8 @@ COMMENT ON TABLE chatrel.message_reactions IS
 COMMENT ON COLUMN chatrel.message_reactions.group_id IS 'the group of the message';
 COMMENT ON COLUMN chatrel.message_reactions.message_id IS 'the message';
 COMMENT ON COLUMN chatrel.message_reactions.user_id IS 'the user who reacts';
-COMMENT ON COLUMN chatrel.message_reactions.reaction IS 'any text of 1 to 64 bytes, an emoji mostly';
+COMMENT ON COLUMN chatrel.message_reactions.reaction IS
+	'any text of 1 to 64 bytes, an emoji mostly';
 COMMENT ON COLUMN chatrel.message_reactions.created_at IS 'when it was added';
 
 ALTER TABLE chatrel.message_reactions ENABLE ROW LEVEL SECURITY;

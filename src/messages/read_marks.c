@@ -9,7 +9,8 @@
  * visible, and its transaction had its xid before that; hence it is visible in the
  * snapshot in which the mark's message was found, or its xid is one that this
  * snapshot has in progress, or it is between the snapshot's end and the next xid to
- * be given, which is read after the snapshot was taken.
+ * be given, which is read after the snapshot was taken.  (Under REPEATABLE READ the
+ * snapshot is as old as the transaction, and so much longer is that last range.)
  *
  * The locks are the membership and then the mark.  A send touches neither: what is
  * unread is counted when it is asked for (unread.c).
@@ -50,7 +51,8 @@ static SqlPlan mark_move = {
 
 /* What has come late meanwhile has been read, too. */
 static SqlPlan mark_refresh = {
-	.sql = "UPDATE chatrel.read_marks SET late_from = $4, late_to = $5, marked_at = pg_catalog.now()"
+	.sql = "UPDATE chatrel.read_marks"
+	" SET late_from = $4, late_to = $5, marked_at = pg_catalog.now()"
 	" WHERE group_id" EQ "$1 AND user_id" EQ "$2 AND message_id" EQ "$3"
 	" AND late_to" NE "'{}' AND late_to" NE "$5",
 	.expected = SPI_OK_UPDATE,
