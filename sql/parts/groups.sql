@@ -107,15 +107,6 @@ COMMENT ON FUNCTION chatrel.group_members(bigint, bigint, integer, bigint) IS
 	'the members of a group of the user''s, in the order of joining; after is the last position of '
 	'the page before';
 
-CREATE FUNCTION chatrel.my_groups(as_user bigint DEFAULT NULL)
-	RETURNS TABLE (id bigint, name text, creator_id bigint, created_at timestamptz,
-		last_message_id bigint, last_message_datetime timestamptz,
-		last_message_sender_id bigint, last_message text)
-	AS 'MODULE_PATHNAME', 'chatrel_my_groups'
-	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 10000 ROWS 50;
-COMMENT ON FUNCTION chatrel.my_groups(bigint) IS
-	'the groups of the user, each with its last message, the one written to last first';
-
 CREATE FUNCTION chatrel.publish(group_id bigint, kind text, payload jsonb,
 		as_user bigint DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'chatrel_publish'

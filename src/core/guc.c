@@ -28,6 +28,7 @@
 int64		guc_user_id = 0;
 int			guc_max_name_length = 256;
 int			guc_max_message_length = 512;
+int			guc_unread_cap = 99;
 int			guc_edit_window = 0;
 int			guc_json_ids = JSON_IDS_NUMBER;
 bool		guc_relay = true;
@@ -181,6 +182,15 @@ guc_init(void)
 							0, 0, INT_MAX,
 							PGC_SUSET,
 							GUC_UNIT_S,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("chatrel.unread_cap",
+							"How far the unread messages of a group are counted.",
+							"Where there are more, the number is this and one.",
+							&guc_unread_cap,
+							99, 1, 10000,
+							PGC_SUSET,
+							0,
 							NULL, NULL, NULL);
 
 	DefineCustomEnumVariable("chatrel.json_ids",

@@ -15,6 +15,9 @@ extern int64 guc_user_id;
 extern int	guc_max_name_length;
 extern int	guc_max_message_length;
 
+/* how far unread messages are counted */
+extern int	guc_unread_cap;
+
 /* how long a message may be edited, in seconds; 0 for ever */
 extern int	guc_edit_window;
 

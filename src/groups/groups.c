@@ -61,21 +61,6 @@ static SqlPlan members_page = {
 	.by_index = true
 };
 
-static SqlPlan groups_of_user = {
-	.sql = "SELECT g.id, g.name, g.creator_id, g.created_at,"
-	" l.id, l.datetime, l.sender_id, l.message"
-	" FROM chatrel.groups_members m"
-	" JOIN chatrel.groups g ON g.id" EQ "m.group_id"
-	" LEFT JOIN LATERAL ("
-	"SELECT t.id, t.datetime, t.sender_id, t.message"
-	" FROM chatrel.groups_messages t WHERE t.group_id" EQ "g.id"
-	" ORDER BY t.id DESC LIMIT 1) l ON true"
-	" WHERE m.user_id" EQ "$1"
-	" ORDER BY l.id DESC NULLS LAST, g.id",
-	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID)
-};
-
 /* $1 null: of all groups */
 static SqlPlan members_of_groups = {
 	.sql = "SELECT m.group_id, m.user_id FROM chatrel.groups_members m"
@@ -89,7 +74,6 @@ PG_FUNCTION_INFO_V1(chatrel_create_group);
 PG_FUNCTION_INFO_V1(chatrel_get_group);
 PG_FUNCTION_INFO_V1(chatrel_group_members);
 PG_FUNCTION_INFO_V1(chatrel_group_members_of);
-PG_FUNCTION_INFO_V1(chatrel_my_groups);
 
 /* Once more where the group of this name goes after it was found. */
 static PlanResult
@@ -183,23 +167,6 @@ chatrel_group_members(PG_FUNCTION_ARGS)
 	owner_begin(&scope, fcinfo);
 	check_membership(user_id, group_id);
 	plan_fill(&members_page, (ReturnSetInfo *) fcinfo->resultinfo, values, NULL);
-	owner_end(&scope);
-
-	return (Datum) 0;
-}
-
-Datum
-chatrel_my_groups(PG_FUNCTION_ARGS)
-{
-	int64		user_id = acting_user(fcinfo);
-	Datum		values[] = {Int64GetDatum(user_id)};
-	OwnerScope	scope;
-
-	InitMaterializedSRF(fcinfo, 0);
-
-	owner_begin(&scope, fcinfo);
-	if (plan_fill(&groups_of_user, (ReturnSetInfo *) fcinfo->resultinfo, values, NULL) == 0)
-		require_user(user_id);
 	owner_end(&scope);
 
 	return (Datum) 0;

@@ -23,6 +23,8 @@
 #include "delivery/record.h"
 #include "groups/members.h"
 #include "messages/message.h"
+#include "messages/pins.h"
+#include "messages/reactions.h"
 
 static SqlPlan message_lock = {
 	.sql = "SELECT " MESSAGE_COLUMNS("t") " FROM chatrel.groups_messages t"
@@ -207,6 +209,8 @@ delete_message(const Message *message, int64 actor_id)
 		error_change_suppressed("groups_messages");
 	if (!TIMESTAMP_IS_NOBEGIN(message->edited_at))
 		forget_edits(message->id);
+	forget_reactions(message->group_id, message->id);
+	forget_pin(message->group_id, message->id);
 	record_event(&event);
 }
 

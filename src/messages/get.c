@@ -11,6 +11,7 @@
 #include "core/plans.h"
 #include "groups/members.h"
 #include "messages/message.h"
+#include "messages/reactions.h"
 
 static SqlPlan message_of_group = {
 	.sql = "SELECT " MESSAGE_COLUMNS("t") " FROM chatrel.groups_messages t"
@@ -31,6 +32,7 @@ chatrel_get_message(PG_FUNCTION_ARGS)
 	OwnerScope	scope;
 	PlanResult	found;
 	Message		message;
+	Reactions	reactions;
 	JsonWriter	json;
 	Datum		result;
 
@@ -40,9 +42,11 @@ chatrel_get_message(PG_FUNCTION_ARGS)
 	if (found.nrows == 0)
 		error_message_not_found(group_id, message_id);
 	read_message(&message, &found, 0);
+	read_reactions(&reactions, user_id, group_id, &message_id, 1);
 	json_begin_jsonb(&json);
 	json_begin_object(&json, NULL);
 	json_message(&json, &message);
+	json_reactions(&json, &reactions, message.id);
 	json_end_object(&json);
 	result = SPI_datumTransfer(json_end_jsonb(&json), false, -1);
 	owner_end(&scope);

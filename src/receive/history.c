@@ -17,6 +17,7 @@
 #include "groups/group.h"
 #include "groups/members.h"
 #include "messages/message.h"
+#include "messages/reactions.h"
 #include "receive/sync.h"
 
 #define MESSAGES_AFTER \
@@ -165,8 +166,25 @@ page_side(SqlPlan *plan, const MessagePage *page, int64 place, int64 count, bool
 	return side;
 }
 
+/* Of the messages on both sides */
 static void
-json_message_of_page(JsonWriter *json, const PlanResult *side, uint64 row)
+read_reactions_of_page(Reactions *reactions, int64 user_id, const MessagePage *page,
+					   const PlanResult *older, const PlanResult *newer)
+{
+	int64	   *ids = palloc_array(int64, older->nrows + newer->nrows + 1);
+	int			n = 0;
+
+	for (uint64 row = 0; row < older->nrows; row++)
+		ids[n++] = result_int64(older, row, MESSAGE_ID);
+	for (uint64 row = 0; row < newer->nrows; row++)
+		ids[n++] = result_int64(newer, row, MESSAGE_ID);
+	read_reactions(reactions, user_id, page->group_id, ids, n);
+	pfree(ids);
+}
+
+static void
+json_message_of_page(JsonWriter *json, const PlanResult *side, uint64 row,
+					 const Reactions *reactions)
 {
 	Message		message;
 
@@ -174,24 +192,27 @@ json_message_of_page(JsonWriter *json, const PlanResult *side, uint64 row)
 	read_message(&message, side, row);
 	json_begin_object(json, NULL);
 	json_message(json, &message);
+	json_reactions(json, reactions, message.id);
 	json_end_object(json);
 }
 
 /* The messages of a page, oldest first; "more" where not all of it fits. */
 static void
-json_messages(JsonWriter *json, const MessagePage *page)
+json_messages(JsonWriter *json, const MessagePage *page, int64 user_id)
 {
 	bool		more = false;
 	PlanResult	older = page_side(&messages_before, page, page->before, page->older, &more);
 	PlanResult	newer = page_side(&messages_after, page, page->after, page->newer, &more);
+	Reactions	reactions;
 
+	read_reactions_of_page(&reactions, user_id, page, &older, &newer);
 	if (more)
 		json_bool(json, "more", true);
 	json_begin_array(json, "messages");
 	for (uint64 row = older.nrows; row-- > 0;)
-		json_message_of_page(json, &older, row);
+		json_message_of_page(json, &older, row, &reactions);
 	for (uint64 row = 0; row < newer.nrows; row++)
-		json_message_of_page(json, &newer, row);
+		json_message_of_page(json, &newer, row, &reactions);
 	json_end_array(json);
 }
 
@@ -222,7 +243,7 @@ chatrel_get_group_with_chat_history(PG_FUNCTION_ARGS)
 	json_begin_jsonb(&json);
 	json_begin_object(&json, NULL);
 	json_group(&json, &group, 0, member_limit);
-	json_messages(&json, &page);
+	json_messages(&json, &page, user_id);
 	json_string(&json, "cursor", cursor_text(cursor_of_now(user_id, page.group_id)));
 	json_end_object(&json);
 	result = SPI_datumTransfer(json_end_jsonb(&json), false, -1);

@@ -208,6 +208,7 @@ sub other_statement {
 	return weighted(
 		3 => sub { sprintf 'SELECT count(*) FROM chatrel.%s WHERE id %% 7 = %d', one_of(@TABLES), rand 7 },
 		1 => sub { one_of('LISTEN elsewhere', 'UNLISTEN elsewhere', "NOTIFY elsewhere, 'something'", "SELECT pg_notify('elsewhere', repeat('x', 7000))") },
+		1 => sub { sprintf 'SELECT count(*) FROM chatrel.%s WHERE message_id %% 7 = %d', one_of(qw(message_reactions pinned_messages read_marks)), rand 7 },
 		1 => sub { 'SELECT * FROM chatrel.my_groups() g JOIN chatrel.groups_members USING (id)' },
 		$super ? (6 => \&superuser_statement) : ());
 }

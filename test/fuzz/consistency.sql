@@ -32,6 +32,12 @@ SELECT 'a message answers one of another group: ' || t::text
 SELECT 'a mention has no event, or more than one: ' || t::text
 	FROM chatrel.groups_messages t CROSS JOIN unnest(t.mentions) u (id)
 	WHERE (SELECT count(*) FROM chatrel.events e WHERE e.kind = 'mentioned' AND e.message_id = t.id AND e.recipient_id = u.id) <> 1;
+SELECT 'a reaction to a deleted message: ' || r::text
+	FROM chatrel.message_reactions r JOIN chatrel.groups_messages t ON (t.group_id, t.id) = (r.group_id, r.message_id) WHERE t.deleted_at IS NOT NULL;
+SELECT 'a deleted message is pinned: ' || p::text
+	FROM chatrel.pinned_messages p JOIN chatrel.groups_messages t ON (t.group_id, t.id) = (p.group_id, p.message_id) WHERE t.deleted_at IS NOT NULL;
+SELECT 'a member has read what is to come: ' || k::text
+	FROM chatrel.read_marks k WHERE k.message_id > (SELECT last_value FROM chatrel.event_ids);
 
 SELECT 'a deleted user is in a group: ' || m::text
 	FROM chatrel.groups_members m JOIN chatrel.users u ON u.id = m.user_id WHERE u.deleted_at IS NOT NULL;

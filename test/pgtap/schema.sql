@@ -38,7 +38,8 @@ SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.groups_members') $$, ARR
 	'id bigint not null identity always',
 	'group_id bigint not null',
 	'user_id bigint not null',
-	'joined_at timestamp with time zone not null default now()'], 'columns of groups_members');
+	'joined_at timestamp with time zone not null default now()',
+	'joined_id bigint not null default COALESCE(pg_sequence_last_value(''chatrel.event_ids''::regclass), (0)::bigint)'], 'columns of groups_members');
 SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.groups_messages') $$, ARRAY[
 	'id bigint not null default nextval(''chatrel.event_ids''::regclass)',
 	'datetime timestamp with time zone not null default now()',

@@ -179,7 +179,7 @@ DROP TRIGGER discard ON chatrel.groups_messages;
 -- pages
 ---------------------------------------------------------------------------
 
-TRUNCATE chatrel.groups_messages, chatrel.events; ALTER SEQUENCE chatrel.event_ids RESTART;
+TRUNCATE chatrel.groups_messages, chatrel.events CASCADE; ALTER SEQUENCE chatrel.event_ids RESTART;
 SELECT count(*) FROM generate_series(1, 40) i, chatrel.send_group_message(i % 2 + 1, 'm' || i);
 CREATE FUNCTION pg_temp.page(VARIADIC ids bigint[], OUT rows bigint[], OUT document jsonb) LANGUAGE sql AS $$
 	SELECT ARRAY(SELECT id FROM chatrel.group_messages(1, ids[1], ids[2]::int, ids[3], ids[4])),
@@ -204,13 +204,13 @@ SELECT count(*) AS pages, array_agg(id ORDER BY page, ord DESC) = (SELECT array_
 	FROM pages p, unnest(p.ids) WITH ORDINALITY AS u (id, ord);
 -- a document that is full says so, and has what is next to the place
 SET chatrel.max_message_length = 10000000;
-TRUNCATE chatrel.groups_messages, chatrel.events; ALTER SEQUENCE chatrel.event_ids RESTART;
+TRUNCATE chatrel.groups_messages, chatrel.events CASCADE; ALTER SEQUENCE chatrel.event_ids RESTART;
 SELECT count(*) FROM generate_series(1, 5) i, chatrel.send_group_message(1, repeat('x', 7000000) || i);
 RESET chatrel.max_message_length;
 SELECT d -> 'more' AS more, jsonb_path_query_array(d, '$.messages[*].id') AS ids
 	FROM (VALUES (1, NULL, NULL), (2, 1, NULL), (3, NULL, 3)) AS v (n, after, around), chatrel.get_group_with_chat_history(1, after_id => after, around_id => around) d ORDER BY n;
 -- metadata counts as text does
-TRUNCATE chatrel.groups_messages, chatrel.events; ALTER SEQUENCE chatrel.event_ids RESTART;
+TRUNCATE chatrel.groups_messages, chatrel.events CASCADE; ALTER SEQUENCE chatrel.event_ids RESTART;
 SELECT count(*) FROM generate_series(1, 2100) i, chatrel.send_group_message(1, 'm' || i, metadata => jsonb_build_object('k', repeat('x', 8000)));
 SELECT jsonb_array_length(chatrel.sync('now'::text) -> 'events') AS none, jsonb_array_length(d -> 'messages') < 2100 AS cut, d -> 'more' AS more
 	FROM chatrel.get_group_with_chat_history(1, message_limit => 2100) d;

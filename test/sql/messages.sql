@@ -45,7 +45,7 @@ SELECT count((chatrel.send_group_message(2, 'm' || i)).id) FROM generate_series(
 -- group_messages: newest first, a page ends where the next begins
 ---------------------------------------------------------------------------
 
-TRUNCATE chatrel.groups_messages, chatrel.events; ALTER SEQUENCE chatrel.event_ids RESTART;
+TRUNCATE chatrel.groups_messages, chatrel.events CASCADE; ALTER SEQUENCE chatrel.event_ids RESTART;
 SELECT count(*) FROM generate_series(1, 130) i, chatrel.send_group_message(i % 2 + 1, 'm' || i, timestamptz '2024-01-01 00:00+00' + i * interval '1 min');
 SELECT id, datetime, group_id, sender_id, message FROM chatrel.group_messages(1, message_limit => 2);
 SELECT count(*) AS default_limit, max(id), min(id) FROM chatrel.group_messages(1);
@@ -103,7 +103,7 @@ SELECT k, jsonb_typeof(v) FROM jsonb_each(chatrel.get_group_with_chat_history(1)
 SELECT k, jsonb_typeof(v) FROM jsonb_each(chatrel.me()) AS e (k, v) ORDER BY k COLLATE "C";
 
 -- the reader's time zone
-TRUNCATE chatrel.groups_messages, chatrel.events; ALTER SEQUENCE chatrel.event_ids RESTART;
+TRUNCATE chatrel.groups_messages, chatrel.events CASCADE; ALTER SEQUENCE chatrel.event_ids RESTART;
 SELECT id FROM chatrel.send_group_message(1, 'm', '2024-07-01 12:00:00.5+00');
 SELECT id FROM chatrel.send_group_message(1, 'm', '9999-12-31 23:59:59.999999+00');
 SELECT id FROM chatrel.send_group_message(1, 'm', '0001-01-01 00:00:00+00');

@@ -168,7 +168,7 @@ DELETE FROM chatrel.groups_members;
 INSERT INTO chatrel.groups_messages (group_id, sender_id, message) VALUES (2, 1, 'forged');
 UPDATE chatrel.groups_messages SET message = 'x';
 DELETE FROM chatrel.groups_messages;
-TRUNCATE chatrel.groups_messages;
+TRUNCATE chatrel.groups_messages CASCADE;
 INSERT INTO chatrel.groups_channels VALUES (2);
 UPDATE chatrel.groups_channels SET channel = gen_random_uuid();
 DELETE FROM chatrel.groups_channels;

@@ -157,7 +157,7 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM chatrel.groups}), '2', 't
 	$script .= "COMMIT;\n";
 	my $expected = join ' ', map { @$_ } @levels;
 
-	$node->safe_psql('postgres', 'TRUNCATE chatrel.groups_messages');
+	$node->safe_psql('postgres', 'TRUNCATE chatrel.groups_messages CASCADE');
 	$node->safe_psql('postgres', $script);
 	cmp_ok(scalar(split / /, $expected), '>', 500, 'savepoints: there is much to keep');
 	is(sent(), $expected, 'savepoints: exactly the right messages');
@@ -166,7 +166,7 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM chatrel.groups}), '2', 't
 
 # and 1,000 blocks with exceptions, within each other's loops
 $node->safe_psql('postgres', q{
-	TRUNCATE chatrel.groups_messages;
+	TRUNCATE chatrel.groups_messages CASCADE;
 	DO $$
 	BEGIN
 		FOR i IN 1..1000 LOOP
@@ -214,7 +214,7 @@ is(heard($listener), $expected, 'blocks: exactly the right events, in order');
 # two-phase commit
 ###########################################################################
 
-$node->safe_psql('postgres', 'TRUNCATE chatrel.groups_messages');
+$node->safe_psql('postgres', 'TRUNCATE chatrel.groups_messages CASCADE');
 
 # What a script of psql's prints on stderr, with SQLSTATEs only
 sub sqlstates

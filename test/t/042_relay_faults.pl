@@ -304,7 +304,7 @@ subtest 'logical replication writes messages' => sub {
 	$publisher->safe_psql('postgres', q{
 		CREATE TABLE orders (id int PRIMARY KEY);
 		CREATE PUBLICATION chat FOR TABLE chatrel.groups_messages, orders});
-	$node->safe_psql('postgres', q{TRUNCATE chatrel.groups_messages});
+	$node->safe_psql('postgres', q{TRUNCATE chatrel.groups_messages CASCADE});
 	my $cursor = value($sender, q{SELECT chatrel.sync(as_user => 2) ->> 'cursor'});
 	$node->safe_psql('postgres', q{
 		CREATE TABLE orders (id int PRIMARY KEY);
@@ -327,7 +327,7 @@ subtest 'logical replication writes messages' => sub {
 		'a trigger there that sends is heard');
 	send_text('sent here');
 	is_deeply([ $gateway->texts_until('sent here') ], ['sent here'], 'rows alone are no events, and sending goes on');
-	$node->safe_psql('postgres', 'DROP SUBSCRIPTION chat; DROP TABLE orders; TRUNCATE chatrel.groups_messages');
+	$node->safe_psql('postgres', 'DROP SUBSCRIPTION chat; DROP TABLE orders; TRUNCATE chatrel.groups_messages CASCADE');
 	$publisher->stop;
 };
 

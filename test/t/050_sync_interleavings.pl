@@ -192,7 +192,7 @@ foreach my $seed ($first_seed .. $first_seed + $rounds - 1)
 {
 	srand $seed;
 	$log = [];
-	$reader->do('TRUNCATE chatrel.groups_messages');
+	$reader->do('TRUNCATE chatrel.groups_messages CASCADE');
 	my @wrong = interleave();
 	$messages += value($reader, 'SELECT count(*) FROM chatrel.groups_messages');
 	next unless @wrong;

@@ -237,7 +237,7 @@ $standby->append_conf('postgresql.conf', 'max_standby_streaming_delay = 1h');
 $standby->start;
 
 subtest 'on a standby' => sub {
-	$primary->safe_psql('postgres', 'TRUNCATE chatrel.groups_messages');
+	$primary->safe_psql('postgres', 'TRUNCATE chatrel.groups_messages CASCADE');
 	my $cursor = cursor_of($primary, undef);
 	my @late = map { connect_to($primary) } 1 .. 2;
 	$_->begin_work foreach @late;

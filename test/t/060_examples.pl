@@ -222,7 +222,7 @@ sub test_example
 	$handle->kill_kill;
 	kill 'KILL', $proxy;
 	reap($proxy);
-	$admin->do('TRUNCATE chatrel.groups_messages');
+	$admin->do('TRUNCATE chatrel.groups_messages CASCADE');
 	value($admin, q{SELECT chatrel.send_group_message(1, 'before it begins', as_user => 1)});
 	$admin->disconnect;
 	return;
