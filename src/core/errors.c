@@ -23,3 +23,12 @@ err_constraint(const char *table, const char *constraint)
 	err_generic_string(PG_DIAG_CONSTRAINT_NAME, constraint);
 	return 0;
 }
+
+/* The table, and COLUMN NAME: what in the table is in the way */
+int
+err_column(const char *table, const char *column)
+{
+	err_table(table);
+	err_generic_string(PG_DIAG_COLUMN_NAME, column);
+	return 0;
+}

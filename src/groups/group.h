@@ -1,6 +1,8 @@
 /*
  * group.h
- *	  The shape of a group: {"id", "name", "members": [{"id", "username"}]}.
+ *	  The shape of a group: {"id", "name", "members": [{"id", "username"}]}, and
+ *	  where they say something "visibility", "join_policy", "posting",
+ *	  "slow_mode" in seconds, "description", "metadata" and "archived_at".
  *
  * It has so many members at most as the reader has asked for, those who joined
  * first; where there are others, "more_members" says so.
@@ -11,13 +13,30 @@
 #include "core/json.h"
 #include "core/plans.h"
 
+/* What a plan gives to read a group's settings, or to return it as a chatrel.chat_group */
+#define GROUP_SETTINGS(alias) \
+	alias ".visibility, " alias ".join_policy, " alias ".posting, " alias ".slow_mode," \
+	" " alias ".description, " alias ".metadata, " alias ".archived_at"
+#define GROUP_COLUMNS(alias) \
+	alias ".id, " alias ".name, " alias ".creator_id, " alias ".created_at, " GROUP_SETTINGS(alias)
+
+/* The columns of GROUP_COLUMNS() */
+enum
+{
+	GROUP_ID = 1,
+	GROUP_NAME,
+	GROUP_CREATOR_ID,
+	GROUP_CREATED_AT,
+	GROUP_FIRST_SETTING
+};
+
 /*
  * A row for each member, in the order of joining, or one for a group that has
  * none; g is the group.  The limit is one above the number of members that are
  * to be shown.
  */
 #define GROUP_ROWS(source, filter, limit, order) \
-	"SELECT g.id, g.name, member.user_id, member.username" \
+	"SELECT " GROUP_COLUMNS("g") ", member.user_id, member.username" \
 	" FROM " source \
 	" LEFT JOIN LATERAL (SELECT m.id, m.user_id, u.username" \
 	" FROM (SELECT gm.id, gm.user_id FROM chatrel.groups_members gm" \
@@ -25,6 +44,9 @@
 	" JOIN chatrel.users u ON u.id" EQ "m.user_id) member ON true" \
 	" WHERE " filter \
 	" ORDER BY " order "member.id"
+
+/* Writes the keys of a group's settings, which begin at a column, but for the ordinary ones. */
+extern void json_group_settings(JsonWriter *json, const PlanResult *result, uint64 row, int column);
 
 /* Writes a user: {"id", "username"} */
 extern void json_user(JsonWriter *json, const PlanResult *result, uint64 row, int column);

@@ -14,22 +14,19 @@
 #include "core/identity.h"
 #include "core/plans.h"
 #include "groups/group.h"
+#include "groups/group_settings.h"
+#include "groups/member_counters.h"
 #include "groups/members.h"
 
+/* $3 to $6: visibility, join_policy, description, metadata */
 static SqlPlan group_create = {
-	.sql = "INSERT INTO chatrel.groups (name, creator_id)"
-	" SELECT $1, u.id FROM chatrel.users u"
-	" WHERE u.id" EQ "$2 AND u.deleted_at IS NULL FOR SHARE"
-	" ON CONFLICT (name) DO NOTHING"
-	" RETURNING id, name, creator_id, created_at",
+	.sql = "INSERT INTO chatrel.groups AS g"
+	" (name, creator_id, visibility, join_policy, description, metadata)"
+	" VALUES ($1, $2, $3, $4, $5, $6)"
+	" ON CONFLICT (name) WHERE visibility" EQ "'public' DO NOTHING"
+	" RETURNING " GROUP_COLUMNS("g"),
 	.expected = SPI_OK_INSERT_RETURNING,
-	PLAN_ARGS(TEXTOID, INT8OID)
-};
-
-static SqlPlan group_name_taken = {
-	.sql = "SELECT FROM chatrel.groups WHERE name" EQ "$1",
-	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(TEXTOID)
+	PLAN_ARGS(TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID, JSONBOID)
 };
 
 static SqlPlan group_of_member = {
@@ -43,15 +40,9 @@ static SqlPlan group_of_member = {
 	.by_index = true
 };
 
-static SqlPlan member_count = {
-	.sql = "SELECT pg_catalog.count(*) FROM chatrel.groups_members WHERE group_id" EQ "$1",
-	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID)
-};
-
 /* The page is cut out of the index before the users are joined to it. */
 static SqlPlan members_page = {
-	.sql = "SELECT m.user_id, u.username, m.joined_at, m.id"
+	.sql = "SELECT m.user_id, u.username, m.role, m.joined_at, m.muted_until, m.id"
 	" FROM (SELECT * FROM chatrel.groups_members"
 	" WHERE group_id" EQ "$1 AND id" GT "$2 ORDER BY id LIMIT $3) m"
 	" JOIN chatrel.users u ON u.id" EQ "m.user_id"
@@ -77,42 +68,47 @@ PG_FUNCTION_INFO_V1(chatrel_group_members_of);
 
 /* Once more where the group of this name goes after it was found. */
 static PlanResult
-create_group(text *name, int64 user_id)
+create_group(Datum *values, const char *nulls)
 {
-	Datum		values[] = {PointerGetDatum(name), Int64GetDatum(user_id)};
-
 	for (int i = 0; i < MAX_TRIES; i++)
 	{
-		PlanResult	created = plan_run(&group_create, PLAN_WRITE, values, NULL);
+		PlanResult	created = plan_run(&group_create, PLAN_WRITE, values, nulls);
 
 		if (created.nrows > 0)
 			return created;
-		require_user(user_id);
-		if (plan_run(&group_name_taken, PLAN_LATEST, values, NULL).nrows > 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNIQUE_VIOLATION),
-					 errmsg("group \"%s\" already exists", text_to_cstring(name)),
-					 err_constraint("groups", "groups_name_key")));
+		check_name_free(DatumGetTextPP(values[0]), 0);
 	}
 	error_change_suppressed("groups");
 }
 
+/* A private group that its creator is not in could never be entered. */
 Datum
 chatrel_create_group(PG_FUNCTION_ARGS)
 {
 	text	   *name = require_text(fcinfo, 0, "name", guc_max_name_length,
 									"chatrel.max_name_length");
 	bool		join_this_group = require_bool(fcinfo, 1, "join_this_group");
+	const char *visibility = require_choice(fcinfo, 2, "visibility", visibilities);
+	const char *join_policy = require_choice(fcinfo, 3, "join_policy", join_policies);
+	text	   *description = PG_ARGISNULL(4) ? NULL : require_description(fcinfo, 4);
+	Jsonb	   *metadata = PG_ARGISNULL(5) ? NULL : require_metadata(fcinfo, 5);
 	int64		user_id = acting_user(fcinfo);
+	Datum		values[] = {PointerGetDatum(name), Int64GetDatum(user_id),
+		CStringGetTextDatum(visibility), CStringGetTextDatum(join_policy),
+	PointerGetDatum(description), PointerGetDatum(metadata)};
+	char		nulls[] = {' ', ' ', ' ', ' ', description == NULL ? 'n' : ' ',
+	metadata == NULL ? 'n' : ' ', '\0'};
 	OwnerScope	scope;
+	char	   *username;
 	PlanResult	created;
 	Datum		result;
 
 	owner_begin(&scope, fcinfo);
-	created = create_group(name, user_id);
+	username = lock_user_to_join(user_id);
+	created = create_group(values, nulls);
 	result = result_as_row(&created, 0, fcinfo);
-	if (join_this_group)
-		(void) add_member(result_int64(&created, 0, 1), user_id);
+	if (join_this_group || strcmp(visibility, "public") != 0)
+		(void) add_member(result_int64(&created, 0, GROUP_ID), user_id, user_id, username);
 	owner_end(&scope);
 
 	PG_RETURN_DATUM(result);
@@ -139,11 +135,7 @@ chatrel_get_group(PG_FUNCTION_ARGS)
 	json_begin_object(&json, NULL);
 	json_group(&json, &group, 0, member_limit);
 	if (group.nrows > member_limit) /* each row has a member: the user is one */
-	{
-		PlanResult	count = plan_run(&member_count, PLAN_READ, values, NULL);
-
-		json_int64(&json, "member_count", result_int64(&count, 0, 1));
-	}
+		json_int64(&json, "member_count", count_members(group_id));
 	json_end_object(&json);
 	result = SPI_datumTransfer(json_end_jsonb(&json), false, -1);
 	owner_end(&scope);

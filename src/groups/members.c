@@ -1,11 +1,11 @@
 /*
  * members.c
- *	  Who is in which group: joining, leaving, and acting as a member.
+ *	  Who is in which group: memberships, and acting as a member.
  *
  * A membership is checked and used under one lock.  Whoever acts as a member
  * holds the membership row FOR KEY SHARE until the transaction ends; whoever
- * removes the member deletes the row, and so waits for it.  Once a removal has
- * committed, nothing that the member does in the group commits later.
+ * removes the member, or changes what it may do, locks it FOR UPDATE, and so waits
+ * for it.  Once that has committed, nothing commits that the member may not do then.
  */
 #include "postgres.h"
 
@@ -21,14 +21,41 @@
 #include "groups/members.h"
 
 static SqlPlan member_lock = {
-	.sql = "SELECT FROM chatrel.groups_members"
-	" WHERE group_id" EQ "$1 AND user_id" EQ "$2 FOR KEY SHARE",
+	.sql = "SELECT " MEMBERSHIP_COLUMNS
+	" FROM chatrel.groups_members m JOIN chatrel.groups g ON g.id" EQ "m.group_id"
+	" WHERE m.group_id" EQ "$1 AND m.user_id" EQ "$2 FOR KEY SHARE OF m",
 	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8OID)
+};
+
+/* The same for who only reads */
+static SqlPlan member_read = {
+	.sql = "SELECT " MEMBERSHIP_COLUMNS
+	" FROM chatrel.groups_members m JOIN chatrel.groups g ON g.id" EQ "m.group_id"
+	" WHERE m.group_id" EQ "$1 AND m.user_id" EQ "$2",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8OID)
+};
+
+/* In slow mode; of two sends of one member at the same time the second finds the first. */
+static SqlPlan send_slowly = {
+	.sql = "UPDATE chatrel.groups_members m"
+	" SET may_send_at = pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) g.slow_mode"
+	" FROM chatrel.groups g WHERE m.group_id" EQ "$1 AND m.user_id" EQ "$2 AND g.id" EQ "m.group_id"
+	" AND (m.may_send_at IS NULL OR m.may_send_at" LE "pg_catalog.clock_timestamp())",
+	.expected = SPI_OK_UPDATE,
 	PLAN_ARGS(INT8OID, INT8OID)
 };
 
 static SqlPlan member_exists = {
 	.sql = "SELECT FROM chatrel.groups_members WHERE group_id" EQ "$1 AND user_id" EQ "$2",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8OID)
+};
+
+static SqlPlan common_member_exists = {
+	.sql = "SELECT FROM chatrel.groups_members"
+	" WHERE group_id" EQ "$1 AND user_id" EQ "$2 AND role" NE "'owner'",
 	.expected = SPI_OK_SELECT,
 	PLAN_ARGS(INT8OID, INT8OID)
 };
@@ -39,24 +66,51 @@ static SqlPlan group_exists = {
 	PLAN_ARGS(INT8OID)
 };
 
-/* The lock on the user waits for a delete_user(), and then finds it deleted, or keeps it off. */
+/* What is to be known of a group by who is no member of it */
+static SqlPlan group_is_public = {
+	.sql = "SELECT FROM chatrel.groups WHERE id" EQ "$1 AND visibility" EQ "'public'",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID)
+};
+
+/* Waits for a delete_user(), and then finds the user deleted, or keeps it off. */
+static SqlPlan user_share = {
+	.sql = "SELECT username FROM chatrel.users WHERE id" EQ "$1 AND deleted_at IS NULL FOR SHARE",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID)
+};
+
+/* The creator of a group that nobody owns is its owner. */
 static SqlPlan member_add = {
-	.sql = "INSERT INTO chatrel.groups_members AS m (group_id, user_id)"
-	" SELECT g.id, u.id FROM chatrel.groups g, chatrel.users u"
-	" WHERE g.id" EQ "$1 AND u.id" EQ "$2 AND u.deleted_at IS NULL"
-	" FOR SHARE OF u FOR KEY SHARE OF g"
-	" ON CONFLICT (group_id, user_id) DO NOTHING"
-	" RETURNING m.id, (SELECT u.username FROM chatrel.users u WHERE u.id" EQ "m.user_id)",
-	.expected = SPI_OK_INSERT_RETURNING,
+	.sql = "INSERT INTO chatrel.groups_members AS m (group_id, user_id, role)"
+	" SELECT g.id, $2, CASE WHEN g.creator_id" EQ "$2 AND g.visibility" NE "'direct'"
+	" AND NOT EXISTS (SELECT FROM chatrel.groups_members o"
+	" WHERE o.group_id" EQ "g.id AND o.role" EQ "'owner') THEN 'owner' ELSE 'member' END"
+	" FROM chatrel.groups g WHERE g.id" EQ "$1 FOR KEY SHARE"
+	" ON CONFLICT (group_id, user_id) DO NOTHING",
+	.expected = SPI_OK_INSERT,
 	PLAN_ARGS(INT8OID, INT8OID)
 };
 
+/* $3: not if it is an owner */
 static SqlPlan member_remove = {
 	.sql = "DELETE FROM chatrel.groups_members m USING chatrel.users u"
 	" WHERE m.group_id" EQ "$1 AND m.user_id" EQ "$2 AND u.id" EQ "m.user_id"
-	" RETURNING m.group_id, m.id, u.username",
+	" AND NOT ($3 AND m.role" EQ "'owner')"
+	" RETURNING u.username",
 	.expected = SPI_OK_DELETE_RETURNING,
-	PLAN_ARGS(INT8OID, INT8OID)
+	PLAN_ARGS(INT8OID, INT8OID, BOOLOID)
+};
+
+/* Who are named in $2, and the owners if $3, in the order of their ids */
+static SqlPlan members_lock = {
+	.sql = "SELECT " MEMBERSHIP_COLUMNS
+	" FROM chatrel.groups_members m JOIN chatrel.groups g ON g.id" EQ "m.group_id"
+	" WHERE m.group_id" EQ "$1 AND (m.user_id" EQ "ANY ($2) OR ($3 AND m.role" EQ "'owner'))"
+	" ORDER BY m.user_id FOR UPDATE OF m",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8ARRAYOID, BOOLOID),
+	.by_index = true
 };
 
 /* A DELETE locks in the order in which it comes upon the rows: they are locked before it. */
@@ -66,9 +120,25 @@ static SqlPlan memberships_remove = {
 	" ORDER BY group_id FOR UPDATE), gone AS ("
 	"DELETE FROM chatrel.groups_members m USING mine, chatrel.users u"
 	" WHERE m.group_id" EQ "mine.group_id AND m.user_id" EQ "$1 AND u.id" EQ "m.user_id"
-	" RETURNING m.group_id, m.id, u.username)"
-	" SELECT group_id, id, username FROM gone ORDER BY group_id",
+	" RETURNING m.group_id, m.role" EQ "'owner' AS owned, u.username)"
+	" SELECT group_id, username, owned FROM gone ORDER BY group_id",
 	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID)
+};
+
+/*
+ * Who comes after the last owner, who is deleted: the first of the moderators, or of
+ * the members.  Nobody is waited for, which would be out of the order of locks: who
+ * is being deleted or removed is passed over.
+ */
+static SqlPlan owner_succeed = {
+	.sql = "UPDATE chatrel.groups_members m SET role = 'owner' FROM"
+	" (SELECT c.user_id FROM chatrel.groups_members c WHERE c.group_id" EQ "$1"
+	" AND NOT EXISTS (SELECT FROM chatrel.groups_members o"
+	" WHERE o.group_id" EQ "$1 AND o.role" EQ "'owner')"
+	" ORDER BY c.role DESC, c.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) next"
+	" WHERE m.group_id" EQ "$1 AND m.user_id" EQ "next.user_id RETURNING m.user_id",
+	.expected = SPI_OK_UPDATE_RETURNING,
 	PLAN_ARGS(INT8OID)
 };
 
@@ -77,13 +147,6 @@ static SqlPlan any_membership = {
 	.expected = SPI_OK_SELECT,
 	PLAN_ARGS(INT8OID)
 };
-
-/* Why somebody is no member any more, as the events say it */
-#define LEFT_BY_LEAVING		"left"
-#define LEFT_BY_DELETION	"deleted"
-
-PG_FUNCTION_INFO_V1(chatrel_join_group);
-PG_FUNCTION_INFO_V1(chatrel_leave_group);
 
 /* ---------- errors ---------- */
 
@@ -114,28 +177,99 @@ error_not_member(int64 user_id, int64 group_id)
 
 /* ---------- membership ---------- */
 
+/* A group that is not public does not exist for others than its members. */
 static void
-require_group(int64 group_id)
+require_public_group(int64 group_id)
 {
 	Datum		values[] = {Int64GetDatum(group_id)};
 
-	if (plan_run(&group_exists, PLAN_WRITE, values, NULL).nrows == 0)
+	if (plan_run(&group_is_public, PLAN_WRITE, values, NULL).nrows == 0)
 		error_group_not_found(group_id);
 }
 
-/* Makes sure that the user is a member, and keeps it one until the transaction ends. */
-void
-lock_membership(int64 user_id, int64 group_id, MemberPurpose purpose)
+/* Of a user who turns out to be no member; whoever reads has no such group. */
+static void
+error_no_membership(int64 user_id, int64 group_id, GroupAct act)
 {
-	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id)};
-
-	if (plan_run(&member_lock, PLAN_WRITE, values, NULL).nrows > 0)
-		return;
-	if (purpose == MEMBER_READS)
+	if (act == ACT_READ)
 		error_group_not_found(group_id);
-	require_group(group_id);
+	require_public_group(group_id);
 	require_user(user_id);
 	error_not_member(user_id, group_id);
+}
+
+static void
+wait_for_turn(const Membership *member)
+{
+	Datum		values[] = {Int64GetDatum(member->group_id), Int64GetDatum(member->user_id)};
+
+	if (plan_run(&send_slowly, PLAN_WRITE, values, NULL).nrows == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("user %lld has sent a message to group %lld a short time ago",
+						(long long) member->user_id, (long long) member->group_id),
+				 errhint("The group is in slow mode: wait before the next one."),
+				 err_column("groups", "slow_mode")));
+}
+
+/*
+ * Makes sure that the user is a member who may do this, and keeps it one until the
+ * transaction ends.
+ */
+void
+lock_membership(int64 user_id, int64 group_id, GroupAct act)
+{
+	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id)};
+	PlanResult	found = plan_run(&member_lock, PLAN_WRITE, values, NULL);
+	Membership	member;
+
+	if (found.nrows == 0)
+		error_no_membership(user_id, group_id, act);
+	read_membership(&member, &found, 0);
+	require_right(&member, act);
+	if (act == ACT_SEND && member.slow && member.role == ROLE_MEMBER)
+		wait_for_turn(&member);
+}
+
+/*
+ * Locks an actor and another user, as far as they are members, so that nothing else
+ * is done by or to either meanwhile; with the owners, where it matters whether there
+ * are others.
+ */
+void
+lock_pair(MemberPair *pair, int64 group_id, int64 actor_id, int64 user_id, bool with_owners)
+{
+	const int64 ids[] = {actor_id, user_id};
+	Datum		values[] = {Int64GetDatum(group_id), int64_array(ids, 2), BoolGetDatum(with_owners)};
+	PlanResult	found = plan_run(&members_lock, PLAN_WRITE, values, NULL);
+
+	memset(pair, 0, sizeof(*pair));
+	for (uint64 row = 0; row < found.nrows; row++)
+	{
+		Membership	member;
+
+		read_membership(&member, &found, row);
+		if (member.role == ROLE_OWNER)
+			pair->owners++;
+		if (member.user_id == actor_id)
+		{
+			pair->actor = member;
+			pair->has_actor = true;
+		}
+		if (member.user_id == user_id)
+		{
+			pair->other = member;
+			pair->has_other = true;
+		}
+	}
+}
+
+void
+require_right_of_actor(const MemberPair *pair, int64 group_id, int64 actor_id, GroupAct act)
+{
+	if (!pair->has_actor)
+		error_no_membership(actor_id, group_id, act);
+	require_right(&pair->actor, act);
 }
 
 /* For functions that only read: no lock, the caller's snapshot. */
@@ -146,6 +280,20 @@ check_membership(int64 user_id, int64 group_id)
 
 	if (plan_run(&member_exists, PLAN_READ, values, NULL).nrows == 0)
 		error_group_not_found(group_id);
+}
+
+/* The same for what not every member may read. */
+void
+check_right(int64 user_id, int64 group_id, GroupAct act)
+{
+	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id)};
+	PlanResult	found = plan_run(&member_read, PLAN_READ, values, NULL);
+	Membership	member;
+
+	if (found.nrows == 0)
+		error_group_not_found(group_id);
+	read_membership(&member, &found, 0);
+	require_right(&member, act);
 }
 
 /* ---------- coming and going ---------- */
@@ -176,12 +324,12 @@ member_detail(const char *username, const char *reason)
 
 /* The group hears of a new member, and so do the member's own sessions. */
 static void
-record_addition(int64 group_id, int64 user_id, const char *username)
+record_addition(int64 group_id, int64 user_id, int64 actor_id, const char *username)
 {
 	RecordedEvent joined = {
 		.kind = "member_joined",
 		.group_id = group_id,
-		.actor_id = user_id,
+		.actor_id = actor_id,
 		.user_id = user_id,
 		.detail = event_detail("username", username)
 	};
@@ -189,7 +337,7 @@ record_addition(int64 group_id, int64 user_id, const char *username)
 		.kind = "added_to_group",
 		.group_id = group_id,
 		.recipient_id = user_id,
-		.actor_id = user_id
+		.actor_id = actor_id
 	};
 
 	record_event(&joined);
@@ -198,12 +346,13 @@ record_addition(int64 group_id, int64 user_id, const char *username)
 
 /* The last that the member hears of the group is that; a deleted user hears nothing. */
 static void
-record_removal(int64 group_id, int64 user_id, const char *username, const char *reason)
+record_removal(int64 group_id, int64 user_id, int64 actor_id, const char *username,
+			   const char *reason)
 {
 	RecordedEvent left = {
 		.kind = "member_left",
 		.group_id = group_id,
-		.actor_id = user_id,
+		.actor_id = actor_id,
 		.user_id = user_id,
 		.detail = member_detail(username, reason)
 	};
@@ -211,7 +360,7 @@ record_removal(int64 group_id, int64 user_id, const char *username, const char *
 		.kind = "removed_from_group",
 		.group_id = group_id,
 		.recipient_id = user_id,
-		.actor_id = user_id,
+		.actor_id = actor_id,
 		.detail = event_detail("reason", reason)
 	};
 
@@ -220,30 +369,55 @@ record_removal(int64 group_id, int64 user_id, const char *username, const char *
 		record_event(&removed);
 }
 
+/* Everybody in the group hears of it, the member too; there is no actor where nobody did it. */
+void
+record_role(int64 group_id, int64 user_id, int64 actor_id, GroupRole role)
+{
+	RecordedEvent changed = {
+		.kind = "member_changed",
+		.group_id = group_id,
+		.actor_id = actor_id,
+		.user_id = user_id,
+		.detail = event_detail("role", role_name(role))
+	};
+
+	record_event(&changed);
+}
+
+/* Locks a user that is to join something against its deletion; returns its name. */
+char *
+lock_user_to_join(int64 user_id)
+{
+	Datum		values[] = {Int64GetDatum(user_id)};
+	PlanResult	user = plan_run(&user_share, PLAN_WRITE, values, NULL);
+
+	if (user.nrows == 0)
+		error_user_not_found(user_id);
+	return result_cstring(&user, 0, 1);
+}
+
 /*
- * Makes the user a member; false if it is one.  The group hears of it, and so
- * do the user's own sessions, which may want to listen to the group now.  Once
- * more where the user leaves after the row was found.
+ * Makes a user that is locked a member; false if it is one.  The group hears of it,
+ * and so do the user's own sessions, which may want to listen to the group now.
+ * Once more where the user leaves after the row was found.
  */
 bool
-add_member(int64 group_id, int64 user_id)
+add_member(int64 group_id, int64 user_id, int64 actor_id, const char *username)
 {
 	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id)};
 
 	for (int i = 0; i < MAX_TRIES; i++)
 	{
-		PlanResult	added = plan_run(&member_add, PLAN_WRITE, values, NULL);
-
-		if (added.nrows > 0)
+		if (plan_run(&member_add, PLAN_WRITE, values, NULL).nrows > 0)
 		{
-			record_addition(group_id, user_id, result_cstring(&added, 0, 2));
+			record_addition(group_id, user_id, actor_id, username);
 			announce_relisten(EVENT_USER, user_id, group_id);
 			return true;
 		}
 		if (plan_run(&member_exists, PLAN_WRITE, values, NULL).nrows > 0)
 			return false;
-		require_group(group_id);
-		require_user(user_id);
+		if (plan_run(&group_exists, PLAN_WRITE, values, NULL).nrows == 0)
+			error_group_not_found(group_id);
 	}
 	error_change_suppressed("groups_members");
 }
@@ -253,18 +427,51 @@ add_member(int64 group_id, int64 user_id)
  * the removed member hears no more, and the old one a last word to the others.
  */
 static void
-announce_removals(const PlanResult *removed, int64 user_id, const char *reason)
+announce_removal(int64 group_id, int64 user_id, int64 actor_id, const char *username,
+				 const char *reason)
 {
-	for (uint64 i = 0; i < removed->nrows; i++)
-	{
-		int64		group_id = result_int64(removed, i, 1);
-
-		CHECK_FOR_INTERRUPTS();
-		record_removal(group_id, user_id, result_cstring(removed, i, 3), reason);
-		announce_relisten(EVENT_OLD_CHANNEL, group_id, group_id);
-	}
+	record_removal(group_id, user_id, actor_id, username, reason);
+	announce_relisten(EVENT_OLD_CHANNEL, group_id, group_id);
 }
 
+/*
+ * Ends a membership that is not an owner's, or whoever's; false if there is none.
+ * Once more where the user joins meanwhile.
+ */
+bool
+remove_member(int64 group_id, int64 user_id, int64 actor_id, const char *reason, bool owners_too)
+{
+	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id),
+	BoolGetDatum(!owners_too)};
+
+	for (int i = 0; i < MAX_TRIES; i++)
+	{
+		PlanResult	removed = plan_run(&member_remove, PLAN_WRITE, values, NULL);
+
+		if (removed.nrows > 0)
+		{
+			announce_removal(group_id, user_id, actor_id, result_cstring(&removed, 0, 1), reason);
+			return true;
+		}
+		if (plan_run(owners_too ? &member_exists : &common_member_exists, PLAN_WRITE, values,
+					 NULL).nrows == 0)
+			return false;
+	}
+	error_change_suppressed("groups_members");
+}
+
+/* A group that has lost its last owner gets another, if there is anybody. */
+static void
+find_successor(int64 group_id)
+{
+	Datum		values[] = {Int64GetDatum(group_id)};
+	PlanResult	next = plan_run(&owner_succeed, PLAN_WRITE, values, NULL);
+
+	if (next.nrows > 0)
+		record_role(group_id, result_int64(&next, 0, 1), 0, ROLE_OWNER);
+}
+
+/* The administration does it: there is no actor. */
 void
 remove_all_memberships(int64 user_id)
 {
@@ -273,60 +480,14 @@ remove_all_memberships(int64 user_id)
 
 	if (plan_run(&any_membership, PLAN_WRITE, values, NULL).nrows > 0)
 		error_change_suppressed("groups_members");
-	announce_removals(&removed, user_id, LEFT_BY_DELETION);
-}
-
-/* ---------- functions ---------- */
-
-Datum
-chatrel_join_group(PG_FUNCTION_ARGS)
-{
-	int64		group_id = require_int64(fcinfo, 0, "group_id");
-	int64		user_id = acting_user(fcinfo);
-	OwnerScope	scope;
-	bool		changed;
-
-	owner_begin(&scope, fcinfo);
-	changed = add_member(group_id, user_id);
-	owner_end(&scope);
-
-	PG_RETURN_BOOL(changed);
-}
-
-/* No row if the user is no member.  Once more where the user joins meanwhile. */
-static PlanResult
-remove_member(int64 group_id, int64 user_id)
-{
-	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id)};
-
-	for (int i = 0; i < MAX_TRIES; i++)
+	for (uint64 i = 0; i < removed.nrows; i++)
 	{
-		PlanResult	removed = plan_run(&member_remove, PLAN_WRITE, values, NULL);
+		int64		group_id = result_int64(&removed, i, 1);
 
-		if (removed.nrows > 0 ||
-			plan_run(&member_exists, PLAN_WRITE, values, NULL).nrows == 0)
-			return removed;
+		CHECK_FOR_INTERRUPTS();
+		announce_removal(group_id, user_id, user_id, result_cstring(&removed, i, 2),
+						 LEFT_BY_DELETION);
+		if (DatumGetBool(result_datum(&removed, i, 3)))
+			find_successor(group_id);
 	}
-	error_change_suppressed("groups_members");
-}
-
-Datum
-chatrel_leave_group(PG_FUNCTION_ARGS)
-{
-	int64		group_id = require_int64(fcinfo, 0, "group_id");
-	int64		user_id = acting_user(fcinfo);
-	OwnerScope	scope;
-	PlanResult	removed;
-
-	owner_begin(&scope, fcinfo);
-	removed = remove_member(group_id, user_id);
-	if (removed.nrows == 0)
-	{
-		require_group(group_id);
-		require_user(user_id);
-	}
-	announce_removals(&removed, user_id, LEFT_BY_LEAVING);
-	owner_end(&scope);
-
-	PG_RETURN_BOOL(removed.nrows > 0);
 }

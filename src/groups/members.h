@@ -6,19 +6,40 @@
 #define CHATREL_MEMBERS_H
 
 #include "core/compat.h"
+#include "groups/rights.h"
 
-/* What a caller wants who turns out not to be a member decides the error. */
-typedef enum MemberPurpose
+/* Who does something to whom, and how many owners there are */
+typedef struct MemberPair
 {
-	MEMBER_READS,				/* P0002, as if there were no such group */
-	MEMBER_WRITES				/* 42501 */
-} MemberPurpose;
+	bool		has_actor;
+	bool		has_other;
+	Membership	actor;
+	Membership	other;
+	int			owners;			/* that were locked */
+} MemberPair;
+
+/* Why somebody is no member any more, as the events say it */
+#define LEFT_BY_LEAVING		"left"
+#define LEFT_BY_REMOVAL		"removed"
+#define LEFT_BY_BAN			"banned"
+#define LEFT_BY_DELETION	"deleted"
 
 /* Between owner_begin() and owner_end(). */
-extern void lock_membership(int64 user_id, int64 group_id, MemberPurpose purpose);
+extern void lock_membership(int64 user_id, int64 group_id, GroupAct act);
+extern void lock_pair(MemberPair *pair, int64 group_id, int64 actor_id, int64 user_id,
+					  bool with_owners);
+extern void require_right_of_actor(const MemberPair *pair, int64 group_id, int64 actor_id,
+								   GroupAct act);
 extern void check_membership(int64 user_id, int64 group_id);
-extern bool add_member(int64 group_id, int64 user_id);
+extern void check_right(int64 user_id, int64 group_id, GroupAct act);
+
+extern char *lock_user_to_join(int64 user_id);
+extern bool add_member(int64 group_id, int64 user_id, int64 actor_id, const char *username);
+extern bool remove_member(int64 group_id, int64 user_id, int64 actor_id, const char *reason,
+						  bool owners_too);
 extern void remove_all_memberships(int64 user_id);
+
+extern void record_role(int64 group_id, int64 user_id, int64 actor_id, GroupRole role);
 
 pg_noreturn extern void error_group_not_found(int64 group_id);
 

@@ -80,7 +80,7 @@ chatrel_publish(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("chatrel.publish()");
 	owner_begin(&scope, fcinfo);
-	lock_membership(user_id, group_id, MEMBER_WRITES);
+	lock_membership(user_id, group_id, ACT_CHANGE);
 	announce(EVENT_GROUP, group_id, true, &event);
 	owner_end(&scope);
 

@@ -87,7 +87,7 @@ add_message(int64 group_id, int64 user_id, Datum *values)
 	sent = plan_run(&message_add, PLAN_WRITE, values, NULL);
 	if (sent.nrows == 0)
 	{
-		lock_membership(user_id, group_id, MEMBER_WRITES);
+		lock_membership(user_id, group_id, ACT_SEND);
 		sent = plan_run(&message_add, PLAN_WRITE, values, NULL);
 	}
 	keys_known_end();

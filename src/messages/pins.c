@@ -133,7 +133,7 @@ change_pin(FunctionCallInfo fcinfo, bool add)
 	bool		changed;
 
 	owner_begin(&scope, fcinfo);
-	lock_membership(user_id, group_id, MEMBER_WRITES);
+	lock_membership(user_id, group_id, ACT_PIN);
 	lock_message(group_id, message_id);
 	changed = add ? add_pin(group_id, values) : remove_pin(values);
 	if (changed)

@@ -157,7 +157,7 @@ react(FunctionCallInfo fcinfo, bool add)
 	bool		changed;
 
 	owner_begin(&scope, fcinfo);
-	lock_membership(user_id, group_id, MEMBER_WRITES);
+	lock_membership(user_id, group_id, ACT_CHANGE);
 	lock_message(group_id, message_id);
 	changed = change_reaction(add, values);
 	if (changed)

@@ -173,7 +173,7 @@ chatrel_mark_read(PG_FUNCTION_ARGS)
 	int64		mark;
 
 	owner_begin(&scope, fcinfo);
-	lock_membership(user_id, group_id, MEMBER_WRITES);
+	lock_membership(user_id, group_id, ACT_KEEP);
 	mark = mark_read(user_id, group_id, up_to);
 	owner_end(&scope);
 

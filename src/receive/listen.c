@@ -115,7 +115,7 @@ chatrel_listen_group(PG_FUNCTION_ARGS)
 	check_may_listen("chatrel.listen_group()");
 
 	owner_begin(&scope, fcinfo);
-	lock_membership(user_id, group_id, MEMBER_READS);
+	lock_membership(user_id, group_id, ACT_READ);
 	if (!group_channel(group_id, &channel))
 		error_group_not_found(group_id);
 	owner_end(&scope);

@@ -193,7 +193,7 @@ chatrel_create_whiteboard(PG_FUNCTION_ARGS)
 	Datum		result;
 
 	owner_begin(&scope, fcinfo);
-	lock_membership(user_id, group_id, MEMBER_WRITES);
+	lock_membership(user_id, group_id, ACT_CHANGE);
 	created = plan_run(&whiteboard_create, PLAN_WRITE, values, NULL);
 	check_changed(created.nrows, 1, "whiteboards");
 	read_whiteboard(&whiteboard, &created);
@@ -238,7 +238,7 @@ lock_member_of(Whiteboard *whiteboard, int64 user_id)
 	if (found.nrows == 0)
 		return false;
 	whiteboard->group_id = result_int64(&found, 0, 1);
-	lock_membership(user_id, whiteboard->group_id, MEMBER_WRITES);
+	lock_membership(user_id, whiteboard->group_id, ACT_CHANGE);
 	return true;
 }
 
@@ -390,7 +390,7 @@ chatrel_delete_sticker(PG_FUNCTION_ARGS)
 	bool		deleted;
 
 	owner_begin(&scope, fcinfo);
-	lock_membership(user_id, group_id, MEMBER_WRITES);
+	lock_membership(user_id, group_id, ACT_CHANGE);
 	deleted = delete_sticker(group_id, sticker_id);
 	owner_end(&scope);
 
