@@ -13,13 +13,13 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(here)chatr
 MODULE_big = chatrel
 
 # The rooms of src/, in the order in which they may use each other (script/check-layers)
-ROOMS = core delivery groups messages receive relationships whiteboards users
+ROOMS = core delivery relationships groups messages receive whiteboards users
 SOURCES = $(foreach room,$(ROOMS),$(sort $(wildcard $(here)src/$(room)/*.c))) $(here)src/chatrel.c
 OBJS = $(patsubst $(here)%.c,%.o,$(SOURCES))
 
 # The install script is put together of these, in this order: what each part creates, and after
 # all of that, from its line "-- privileges" on, what each grants (sql/parts/schema.sql says why).
-SQL_PARTS = schema users groups events messages marks relationships delivery receive whiteboards
+SQL_PARTS = schema users relationships people groups events messages marks delivery receive whiteboards
 sql_parts = $(SQL_PARTS:%=$(here)sql/parts/%.sql)
 # Outside the source tree it is named in full, or make would take one that it finds in there.
 DATA_built = $(if $(filter-out ./,$(here)),$(CURDIR)/)sql/chatrel--$(EXTVERSION).sql

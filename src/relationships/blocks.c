@@ -1,0 +1,55 @@
+/*
+ * blocks.c
+ *	  Who keeps whom away.
+ *
+ * A block ends what there is between two users, and prevents more of it, on both
+ * sides.  Whoever begins something that a block prevents holds the rows of both
+ * users FOR SHARE, and then asks is_blocked() or the like; whoever blocks locks
+ * its own row against that first.  So the one of them that comes second finds what
+ * the first has done.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+
+#include "relationships/blocks.h"
+
+static SqlPlan blocked_either_way = {
+	.sql = "SELECT " BLOCKED("$1", "$2"),
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8OID),
+	.by_index = true
+};
+
+/* $1 is who does something, $2 those whom it is done to. */
+static SqlPlan hearers = {
+	.sql = "SELECT pg_catalog.array_agg(u.id ORDER BY u.n)"
+	" FROM pg_catalog.unnest($2) WITH ORDINALITY AS u (id, n)"
+	" WHERE NOT " BLOCKED("$1", "u.id")
+	" AND NOT EXISTS (SELECT FROM chatrel.user_mutes m"
+	" WHERE m.user_id" EQ "u.id AND m.muted_id" EQ "$1"
+	" AND (m.until IS NULL OR m.until" GT "pg_catalog.now()))",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8ARRAYOID),
+	.by_index = true
+};
+
+/* ---------- for other rooms ---------- */
+
+bool
+is_blocked(int64 user_a, int64 user_b)
+{
+	Datum		values[] = {Int64GetDatum(user_a), Int64GetDatum(user_b)};
+	PlanResult	blocked = plan_run(&blocked_either_way, PLAN_LATEST, values, NULL);
+
+	return DatumGetBool(result_datum(&blocked, 0, 1));
+}
+
+ArrayType *
+who_hear_from(int64 actor_id, ArrayType *user_ids)
+{
+	Datum		values[] = {Int64GetDatum(actor_id), PointerGetDatum(user_ids)};
+	PlanResult	found = plan_run(&hearers, PLAN_LATEST, values, NULL);
+
+	return result_is_null(&found, 0, 1) ? NULL : DatumGetArrayTypeP(result_datum(&found, 0, 1));
+}

@@ -1,0 +1,36 @@
+/*
+ * blocks.h
+ *	  Who keeps whom away: blocks, which count for both sides, and mutes, which
+ *	  are one user's own.
+ */
+#ifndef CHATREL_BLOCKS_H
+#define CHATREL_BLOCKS_H
+
+#include "utils/array.h"
+
+#include "core/plans.h"
+
+/*
+ * A condition: has one of two users blocked the other, whichever?  Nobody blocks
+ * itself, and so one scan of the primary key answers it.
+ */
+#define BLOCKED(user_a, user_b) \
+	"EXISTS (SELECT FROM chatrel.blocks b" \
+	" WHERE b.blocker_id" EQ "ANY (ARRAY[" user_a ", " user_b "])" \
+	" AND b.blocked_id" EQ "ANY (ARRAY[" user_a ", " user_b "]))"
+
+/*
+ * Between owner_begin() and owner_end(), and for good only while one of the users
+ * is locked FOR SHARE: who blocks waits for that.  What has committed counts,
+ * whatever the isolation level.
+ */
+extern bool is_blocked(int64 user_a, int64 user_b);
+
+/*
+ * Of some users those who are to be told what another one does to them, such as
+ * to mention or invite them: neither has blocked the other, and they have not
+ * muted it.  The order stays; null if nobody is left.
+ */
+extern ArrayType *who_hear_from(int64 actor_id, ArrayType *user_ids);
+
+#endif							/* CHATREL_BLOCKS_H */
