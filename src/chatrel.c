@@ -25,6 +25,7 @@
 #include "delivery/channels.h"
 #include "delivery/events.h"
 #include "delivery/relay.h"
+#include "groups/member_counters.h"
 #include "relationships/follow_counters.h"
 
 PG_MODULE_MAGIC_EXT(.name = "chatrel",.version = CHATREL_VERSION);
@@ -40,5 +41,6 @@ _PG_init(void)
 	channels_init();
 	events_init();
 	follow_counters_init();
+	member_counters_init();
 	relay_init();
 }

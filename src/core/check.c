@@ -11,6 +11,8 @@
 #include "core/check.h"
 #include "core/errors.h"
 
+#define MAX_METADATA_BYTES	8192
+
 void
 check_not_null(FunctionCallInfo fcinfo, int argno, const char *name)
 {
@@ -146,4 +148,28 @@ check_changed(uint64 nrows, uint64 expected, const char *table)
 {
 	if (nrows < expected)
 		error_change_suppressed(table);
+}
+
+void
+check_bytes(Size bytes, Size most, const char *name)
+{
+	if (bytes > most)
+		ereport(ERROR,
+				(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
+				 errmsg("%s is too long", name),
+				 errdetail("It has %zu bytes; the limit is %zu.", bytes, most)));
+}
+
+/* What an application keeps with something: a JSON object. */
+Jsonb *
+require_metadata(FunctionCallInfo fcinfo, int argno)
+{
+	Jsonb	   *metadata = PG_GETARG_JSONB_P(argno);
+
+	if (!JB_ROOT_IS_OBJECT(metadata))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("metadata must be a JSON object")));
+	check_bytes(VARSIZE(metadata) - VARHDRSZ, MAX_METADATA_BYTES, "metadata");
+	return metadata;
 }

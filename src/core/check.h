@@ -8,6 +8,7 @@
 
 #include "fmgr.h"
 #include "utils/array.h"
+#include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
 #include "core/compat.h"
@@ -22,6 +23,8 @@ extern text *require_text(FunctionCallInfo fcinfo, int argno, const char *name,
 						  int max_length, const char *parameter);
 extern void check_text(const char *data, int bytes, const char *name,
 					   int max_length, const char *parameter);
+extern void check_bytes(Size bytes, Size most, const char *name);
+extern Jsonb *require_metadata(FunctionCallInfo fcinfo, int argno);
 extern TimestampTz require_datetime(FunctionCallInfo fcinfo, int argno, const char *name);
 extern ArrayType *require_ids(FunctionCallInfo fcinfo, int argno, const char *name);
 

@@ -33,6 +33,7 @@
 
 #include "access/xact.h"
 #include "common/hashfn.h"
+#include "executor/executor.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "utils/memutils.h"
@@ -322,7 +323,11 @@ counters_write(CounterTable *table)
 		owner_begin_as(&scope, table->owner);
 		/* SPI wants one to be there, though it takes its own. */
 		PushActiveSnapshot(GetTransactionSnapshot());
-		/* The session may have SET TRANSACTION READ ONLY since it changed something. */
+
+		/*
+		 * The session may have SET TRANSACTION READ ONLY since it changed
+		 * something.
+		 */
 		XactReadOnly = false;
 		pending = sorted_pending(table, &count);
 		if (count > 0)
@@ -356,6 +361,38 @@ counters_add(CounterTable *table, Oid counted, int64 id, const int64 *counts)
 	log_change(table, id, counts);
 	table->counted = counted;
 	table->owner = GetUserId();
+}
+
+void
+counters_add_rows(CounterTable *table, Relation counted, Tuplestorestate *rows,
+				  const CountedColumn *columns, int ncolumns, int sign)
+{
+	TupleDesc	tupdesc = RelationGetDescr(counted);
+	TupleTableSlot *slot;
+
+	if (rows == NULL)
+		return;
+
+	/* Other triggers read the same table: a place in it of our own. */
+	slot = MakeSingleTupleTableSlot(tupdesc, &TTSOpsMinimalTuple);
+	tuplestore_select_read_pointer(rows, tuplestore_alloc_read_pointer(rows, EXEC_FLAG_REWIND));
+	tuplestore_rescan(rows);
+	while (tuplestore_gettupleslot(rows, true, false, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		for (int i = 0; i < ncolumns; i++)
+		{
+			int64		counts[COUNTER_MAX_COUNTS];
+			bool		isnull;
+
+			for (int n = 0; n < table->ncounts; n++)
+				counts[n] = sign * columns[i].counts[n];
+			counters_add(table, RelationGetRelid(counted),
+						 DatumGetInt64(slot_getattr(slot, SPI_fnumber(tupdesc, columns[i].name),
+													&isnull)), counts);
+		}
+	}
+	ExecDropSingleTupleTableSlot(slot);
 }
 
 /* ---------- ends of transactions ---------- */

@@ -11,6 +11,9 @@
 #ifndef CHATREL_COUNTERS_H
 #define CHATREL_COUNTERS_H
 
+#include "utils/rel.h"
+#include "utils/tuplestore.h"
+
 #include "core/plans.h"
 
 #define COUNTER_MAX_COUNTS	2
@@ -54,6 +57,17 @@ extern void counters_init(CounterTable *table);
 
 /* Between owner_begin() and owner_end(). */
 extern void counters_add(CounterTable *table, Oid counted, int64 id, const int64 *counts);
+
+/* What each row of the counted table adds for the id that it has in a column. */
+typedef struct CountedColumn
+{
+	const char *name;
+	int64		counts[COUNTER_MAX_COUNTS];
+} CountedColumn;
+
+/* The rows of a transition table, or none; sign is 1 for those that came, -1 for those that went. */
+extern void counters_add_rows(CounterTable *table, Relation counted, Tuplestorestate *rows,
+							  const CountedColumn *columns, int ncolumns, int sign);
 
 /* The counted table has become empty. */
 extern void counters_forget(CounterTable *table);

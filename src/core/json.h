@@ -42,6 +42,7 @@ extern void json_id(JsonWriter *json, const char *key, int64 id);
 extern void json_int64(JsonWriter *json, const char *key, int64 value);
 extern void json_string(JsonWriter *json, const char *key, const char *value);
 extern void json_text(JsonWriter *json, const char *key, const text *value);
+
 /* A document as a value; it is written as it is. */
 extern void json_jsonb(JsonWriter *json, const char *key, Jsonb *value);
 

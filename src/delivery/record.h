@@ -17,7 +17,8 @@ typedef struct RecordedEvent
 {
 	const char *kind;
 	int64		group_id;		/* the group in which it happened */
-	int64		recipient_id;	/* the user whom it is for; else for the group's members */
+	int64		recipient_id;	/* the user whom it is for; else for the
+								 * group's members */
 	int64		actor_id;		/* the user who did it */
 	int64		user_id;		/* the user whom it is about */
 	int64		message_id;		/* the message that it is about */

@@ -58,7 +58,7 @@ static bool
 ban(int64 group_id, int64 actor_id, int64 user_id, TimestampTz until)
 {
 	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id),
-		Int64GetDatum(actor_id), TimestampTzGetDatum(until)};
+	Int64GetDatum(actor_id), TimestampTzGetDatum(until)};
 	MemberPair	pair;
 	bool		found = plan_run(&user_lock, PLAN_WRITE, &values[1], NULL).nrows > 0;
 	bool		removed;

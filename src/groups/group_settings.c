@@ -1,6 +1,6 @@
 /*
  * group_settings.c
- *	  Changing, archiving and deleting groups.
+ *	  What a group is like, and who may find and enter it: changing that.
  *
  * The group is locked first, and then the membership of who changes it.  A name is
  * no key of the table's (sql/parts/groups.sql), so that a change does not conflict
@@ -10,7 +10,7 @@
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
+#include "utils/datum.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
@@ -57,14 +57,16 @@ static SqlPlan group_lock = {
 	PLAN_ARGS(INT8OID)
 };
 
-/* Null leaves as it is; $3 '', $4 '{}' and $8 '0' take away. */
+/* Null leaves as it is, and what is empty takes away. */
+#define CHANGED(parameter, column, empty) \
+	column " = CASE WHEN " parameter " IS NULL THEN g." column \
+	" WHEN " parameter EQ empty " THEN NULL ELSE " parameter " END"
+
 static SqlPlan group_update = {
 	.sql = "UPDATE chatrel.groups g SET name = COALESCE($2, g.name),"
-	" description = CASE WHEN $3 IS NULL THEN g.description ELSE NULLIF($3, '') END,"
-	" metadata = CASE WHEN $4 IS NULL THEN g.metadata ELSE NULLIF($4, '{}') END,"
+	" " CHANGED("$3", "description", "''") ", " CHANGED("$4", "metadata", "'{}'") ","
 	" visibility = COALESCE($5, g.visibility), join_policy = COALESCE($6, g.join_policy),"
-	" posting = COALESCE($7, g.posting),"
-	" slow_mode = CASE WHEN $8 IS NULL THEN g.slow_mode ELSE NULLIF($8, '0') END"
+	" posting = COALESCE($7, g.posting), " CHANGED("$8", "slow_mode", "'0'")
 	" WHERE g.id" EQ "$1 RETURNING " GROUP_COLUMNS("g"),
 	.expected = SPI_OK_UPDATE_RETURNING,
 	PLAN_ARGS(INT8OID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, TEXTOID, TEXTOID, INTERVALOID)
@@ -136,6 +138,17 @@ check_name_free(text *name, int64 group_id)
 
 /* ---------- changing ---------- */
 
+/* Then its name is looked for: that of a private group may be anybody's. */
+static bool
+will_be_public(const PlanResult *group, const Datum *values, const char *nulls)
+{
+	bool		is_public = strcmp(result_cstring(group, 0, GROUP_FIRST_SETTING), "public") == 0;
+
+	if (nulls[ARG_VISIBILITY] == ' ')
+		is_public = strcmp(TextDatumGetCString(values[ARG_VISIBILITY]), "public") == 0;
+	return is_public;
+}
+
 /* What is passed as values of the plan; those that are null stay so. */
 static void
 read_changes(FunctionCallInfo fcinfo, Datum *values, char *nulls)
@@ -183,44 +196,86 @@ record_change(const PlanResult *group, int64 actor_id)
 	record_event(&changed);
 }
 
-/* Locks the group and the member, who must be allowed to do both, if asked. */
-static PlanResult
-lock_group(int64 group_id, int64 user_id, GroupAct act)
+static bool
+same_rows(const PlanResult *a, const PlanResult *b)
 {
-	Datum		values[] = {Int64GetDatum(group_id)};
-	PlanResult	group = plan_run(&group_lock, PLAN_WRITE, values, NULL);
+	for (int column = GROUP_ID; column <= a->rows->tupdesc->natts; column++)
+	{
+		FormData_pg_attribute *attr = TupleDescAttr(a->rows->tupdesc, column - 1);
 
-	lock_membership(user_id, group_id, act);
-	return group;
+		if (result_is_null(a, 0, column) != result_is_null(b, 0, column))
+			return false;
+		if (!result_is_null(a, 0, column) &&
+			!datum_image_eq(result_datum(a, 0, column), result_datum(b, 0, column),
+							attr->attbyval, attr->attlen))
+			return false;
+	}
+	return true;
 }
 
-static bool
-same_row(const PlanResult *a, const PlanResult *b)
+/* Of two groups that take one name at the same time the second fails by the index. */
+static PlanResult
+update_group(Datum *values, const char *nulls, int64 user_id)
 {
-	return heap_attr_equal_all(a, b);
+	int64		group_id = DatumGetInt64(values[ARG_GROUP_ID]);
+	PlanResult	group = plan_run(&group_lock, PLAN_WRITE, values, NULL);
+	PlanResult	updated;
+
+	lock_membership(user_id, group_id, ACT_DESCRIBE);
+	if (nulls[ARG_VISIBILITY] == ' ' || nulls[ARG_JOIN_POLICY] == ' ')
+		lock_membership(user_id, group_id, ACT_OPEN);
+	if (will_be_public(&group, values, nulls))
+		check_name_free(nulls[ARG_NAME] == ' ' ? DatumGetTextPP(values[ARG_NAME])
+						: DatumGetTextPP(result_datum(&group, 0, GROUP_NAME)), group_id);
+	updated = plan_run(&group_update, PLAN_WRITE, values, nulls);
+	if (updated.nrows == 0)
+		error_change_suppressed("groups");
+	if (!same_rows(&group, &updated))
+		record_change(&updated, user_id);
+	return updated;
 }
 
 Datum
 chatrel_update_group(PG_FUNCTION_ARGS)
 {
-	int64		group_id = require_int64(fcinfo, ARG_GROUP_ID, "group_id");
-	Datum		values[NARGS_UPDATED] = {Int64GetDatum(group_id)};
+	Datum		values[NARGS_UPDATED] = {0};
 	char		nulls[NARGS_UPDATED + 1] = "";
 	int64		user_id;
 	OwnerScope	scope;
 	PlanResult	updated;
 	Datum		result;
 
+	values[ARG_GROUP_ID] = Int64GetDatum(require_int64(fcinfo, ARG_GROUP_ID, "group_id"));
 	read_changes(fcinfo, values, nulls);
 	user_id = acting_user(fcinfo);
 
 	owner_begin(&scope, fcinfo);
-	plan_run(&group_lock, PLAN_WRITE, values, NULL);
-	lock_membership(user_id, group_id, ACT_DESCRIBE);
-	if (nulls[ARG_VISIBILITY] == ' ' || nulls[ARG_JOIN_POLICY] == ' ')
-		lock_membership(user_id, group_id, ACT_OPEN);
-	updated = update_group(values, nulls);
+	updated = update_group(values, nulls, user_id);
+	result = result_as_row(&updated, 0, fcinfo);
 	owner_end(&scope);
 
 	PG_RETURN_DATUM(result);
+}
+
+/* ---------- archiving ---------- */
+
+Datum
+chatrel_archive_group(PG_FUNCTION_ARGS)
+{
+	int64		group_id = require_int64(fcinfo, 0, "group_id");
+	bool		archived = require_bool(fcinfo, 1, "archived");
+	int64		user_id = acting_user(fcinfo);
+	Datum		values[] = {Int64GetDatum(group_id), BoolGetDatum(archived)};
+	OwnerScope	scope;
+	PlanResult	changed;
+
+	owner_begin(&scope, fcinfo);
+	plan_run(&group_lock, PLAN_WRITE, values, NULL);
+	lock_membership(user_id, group_id, ACT_DISPOSE);
+	changed = plan_run(&group_archive, PLAN_WRITE, values, NULL);
+	if (changed.nrows > 0)
+		record_change(&changed, user_id);
+	owner_end(&scope);
+
+	PG_RETURN_BOOL(changed.nrows > 0);
 }

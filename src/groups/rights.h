@@ -5,6 +5,7 @@
 #ifndef CHATREL_RIGHTS_H
 #define CHATREL_RIGHTS_H
 
+#include "core/compat.h"
 #include "core/plans.h"
 
 /* In the order of what they may do */
@@ -19,8 +20,9 @@ typedef enum GroupRole
 typedef enum GroupAct
 {
 	ACT_READ,
-	ACT_KEEP,					/* what is the member's own: read marks, leaving,
-								 * looking for a message that was sent */
+	ACT_KEEP,					/* what is the member's own: read marks,
+								 * leaving, looking for a message that was
+								 * sent */
 	ACT_SEND,
 	ACT_CHANGE,					/* edit, react, draw, publish */
 	ACT_DELETE_OWN,

@@ -64,24 +64,27 @@ PG_FUNCTION_INFO_V1(chatrel_delete_message);
 
 /* ---------- who may ---------- */
 
-/* Locks a message of the user's in a group of the user's, until the transaction ends. */
+/* Locks a message, until the transaction ends; the membership is locked already. */
 static PlanResult
-lock_own_message(int64 user_id, int64 group_id, int64 message_id)
+lock_message_to_change(int64 group_id, int64 message_id)
 {
 	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(message_id)};
-	PlanResult	message;
+	PlanResult	message = plan_run(&message_lock, PLAN_WRITE, values, NULL);
 
-	lock_membership(user_id, group_id, MEMBER_WRITES);
-	message = plan_run(&message_lock, PLAN_WRITE, values, NULL);
 	if (message.nrows == 0)
 		error_message_not_found(group_id, message_id);
-	if (result_int64(&message, 0, MESSAGE_SENDER_ID) != user_id)
+	return message;
+}
+
+static void
+require_own(const Message *message, int64 user_id)
+{
+	if (message->sender_id != user_id)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("message %lld was not sent by user %lld",
-						(long long) message_id, (long long) user_id),
+						(long long) message->id, (long long) user_id),
 				 err_table("groups_messages")));
-	return message;
 }
 
 static void
@@ -172,8 +175,10 @@ chatrel_edit_message(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("chatrel.edit_message()");
 	owner_begin(&scope, fcinfo);
 
-	found = lock_own_message(user_id, group_id, message_id);
+	lock_membership(user_id, group_id, ACT_CHANGE);
+	found = lock_message_to_change(group_id, message_id);
 	read_message(&message, &found, 0);
+	require_own(&message, user_id);
 	require_not_deleted(&message);
 	require_within_window(&message);
 	if (!same_text(message.message, new_text))
@@ -228,8 +233,11 @@ chatrel_delete_message(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("chatrel.delete_message()");
 	owner_begin(&scope, fcinfo);
 
-	found = lock_own_message(user_id, group_id, message_id);
+	lock_membership(user_id, group_id, ACT_DELETE_OWN);
+	found = lock_message_to_change(group_id, message_id);
 	read_message(&message, &found, 0);
+	if (message.sender_id != user_id)
+		lock_membership(user_id, group_id, ACT_DELETE_ANY);
 	deleted = TIMESTAMP_IS_NOBEGIN(message.deleted_at);
 	if (deleted)
 		delete_message(&message, user_id);

@@ -24,7 +24,6 @@
 #include "messages/keys.h"
 
 #define MAX_MENTIONS			100
-#define MAX_METADATA_BYTES		8192
 #define MAX_CLIENT_KEY_BYTES	255
 
 /* The arguments of send_group_message() */
@@ -100,29 +99,6 @@ require_mentions(FunctionCallInfo fcinfo, int64 user_id)
 	return count == 0 ? NULL : DatumGetArrayTypeP(int64_array(mentions, count));
 }
 
-static void
-check_bytes(Size bytes, Size most, const char *name)
-{
-	if (bytes > most)
-		ereport(ERROR,
-				(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
-				 errmsg("%s is too long", name),
-				 errdetail("It has %zu bytes; the limit is %zu.", bytes, most)));
-}
-
-static Jsonb *
-require_metadata(FunctionCallInfo fcinfo)
-{
-	Jsonb	   *metadata = PG_GETARG_JSONB_P(ARG_METADATA);
-
-	if (!JB_ROOT_IS_OBJECT(metadata))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("metadata must be a JSON object")));
-	check_bytes(VARSIZE(metadata) - VARHDRSZ, MAX_METADATA_BYTES, "metadata");
-	return metadata;
-}
-
 static text *
 require_client_key(FunctionCallInfo fcinfo)
 {
@@ -150,7 +126,7 @@ read_extras(MessageExtras *extras, FunctionCallInfo fcinfo, int64 user_id)
 	if (!PG_ARGISNULL(ARG_MENTIONS))
 		extras->mentions = require_mentions(fcinfo, user_id);
 	if (!PG_ARGISNULL(ARG_METADATA))
-		extras->metadata = require_metadata(fcinfo);
+		extras->metadata = require_metadata(fcinfo, ARG_METADATA);
 	if (!PG_ARGISNULL(ARG_CLIENT_KEY))
 		extras->client_key = require_client_key(fcinfo);
 	return has_reply || extras->mentions != NULL || extras->metadata != NULL ||
@@ -221,7 +197,8 @@ insert_extended(const MessageExtras *extras, const Datum *values)
 
 /*
  * The membership is locked before anything is looked up.  What a retry names may
- * be gone by now, and so its message is looked for first.  Of two sends at the same
+ * be gone by now, and the sender may not send any more, and so its message is
+ * looked for first.  Of two sends at the same
  * time the second waits in the index for the first, and then finds its message; in
  * a transaction that must not see it PostgreSQL raises 40001.
  */
@@ -231,7 +208,16 @@ add_message_with_extras(const MessageExtras *extras, const Datum *values, bool *
 	int64		group_id = DatumGetInt64(values[1]);
 	int64		user_id = DatumGetInt64(values[2]);
 
-	lock_membership(user_id, group_id, MEMBER_WRITES);
+	lock_membership(user_id, group_id, ACT_KEEP);
+	if (extras->client_key != NULL)
+	{
+		PlanResult	message = find_by_key(extras, group_id, user_id);
+
+		*is_new = false;
+		if (message.nrows > 0)
+			return message;
+	}
+	lock_membership(user_id, group_id, ACT_SEND);
 	for (int i = 0; i < MAX_TRIES; i++)
 	{
 		PlanResult	message = {0};

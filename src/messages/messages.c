@@ -24,12 +24,23 @@
  * locked as lock_membership() does; that the lock comes before the id is drawn
  * matters to cursors on a standby, see cursor.c.
  */
+#define MESSAGE_ADD(source) \
+	"INSERT INTO chatrel.groups_messages AS sent (datetime, group_id, sender_id, message)" \
+	" SELECT $1, m.group_id, m.user_id, $4" \
+	" FROM chatrel.groups_members m " source \
+	" WHERE m.group_id" EQ "$2 AND m.user_id" EQ "$3 FOR KEY SHARE OF m" \
+	" RETURNING " MESSAGE_COLUMNS("sent")
+
+/* Where no rule of the group is to be asked, as of most messages */
+static SqlPlan message_add_at_once = {
+	.sql = MESSAGE_ADD("JOIN chatrel.groups g ON g.id" EQ "m.group_id AND " MAY_SEND_AT_ONCE),
+	.expected = SPI_OK_INSERT_RETURNING,
+	PLAN_ARGS(TIMESTAMPTZOID, INT8OID, INT8OID, TEXTOID)
+};
+
+/* When they have been asked */
 static SqlPlan message_add = {
-	.sql = "INSERT INTO chatrel.groups_messages AS sent (datetime, group_id, sender_id, message)"
-	" SELECT $1, m.group_id, m.user_id, $4"
-	" FROM chatrel.groups_members m"
-	" WHERE m.group_id" EQ "$2 AND m.user_id" EQ "$3 FOR KEY SHARE"
-	" RETURNING " MESSAGE_COLUMNS("sent"),
+	.sql = MESSAGE_ADD(""),
 	.expected = SPI_OK_INSERT_RETURNING,
 	PLAN_ARGS(TIMESTAMPTZOID, INT8OID, INT8OID, TEXTOID)
 };
@@ -74,9 +85,9 @@ announce_sent(const PlanResult *sent)
 }
 
 /*
- * Adds the message, or raises the error that says why not.  The first attempt may
- * have come too early for a member who joins at this moment; the second finds the
- * membership, which is locked by then.
+ * Adds the message, or raises the error that says why not.  For the first attempt
+ * there may be rules to ask, or it may have come too early for a member who joins at
+ * this moment; the second finds the membership, which is locked by then.
  */
 static PlanResult
 add_message(int64 group_id, int64 user_id, Datum *values)
@@ -84,7 +95,7 @@ add_message(int64 group_id, int64 user_id, Datum *values)
 	PlanResult	sent;
 
 	keys_known_begin(group_id, user_id);
-	sent = plan_run(&message_add, PLAN_WRITE, values, NULL);
+	sent = plan_run(&message_add_at_once, PLAN_WRITE, values, NULL);
 	if (sent.nrows == 0)
 	{
 		lock_membership(user_id, group_id, ACT_SEND);

@@ -16,6 +16,7 @@
 
 #include "core/check.h"
 #include "core/plans.h"
+#include "groups/member_counters.h"
 #include "messages/message.h"
 
 /* What a batch has deleted: how many, the last of them, and the highest xid */
@@ -163,6 +164,7 @@ chatrel_note_deleted_group(PG_FUNCTION_ARGS)
 	last = plan_run(&last_id, PLAN_WRITE, NULL, NULL);
 	note_purge(DatumGetInt64(values[0]), result_int64(&last, 0, 1), 0);
 	plan_run(&group_events_delete, PLAN_CASCADE, values, NULL);
+	member_counters_forget(DatumGetInt64(values[0]));
 	owner_end(&scope);
 	return PointerGetDatum(NULL);
 }

@@ -203,7 +203,8 @@ typedef struct Sync
 {
 	FunctionCallInfo fcinfo;
 	bool		everybody;		/* sync_all(); else one user */
-	int64		user_id;		/* 0 before the first attempt, and for everybody */
+	int64		user_id;		/* 0 before the first attempt, and for
+								 * everybody */
 	int64		group_id;		/* or 0 */
 	int64		limit;
 	Cursor	   *cursor;			/* null before the first attempt */
@@ -688,7 +689,7 @@ chatrel_sync(PG_FUNCTION_ARGS)
 Datum
 chatrel_sync_all(PG_FUNCTION_ARGS)
 {
-	Sync		sync = {.fcinfo = fcinfo, .everybody = true};
+	Sync		sync = {.fcinfo = fcinfo,.everybody = true};
 
 	sync.limit = Min(require_limit(fcinfo, 1, "event_limit"), PAGE_MAX_MESSAGES);
 	PG_RETURN_DATUM(sync_result(&sync, 2));

@@ -12,14 +12,12 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "executor/executor.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
-#include "utils/tuplestore.h"
 
 #include "core/check.h"
 #include "core/counters.h"
@@ -144,35 +142,10 @@ PG_FUNCTION_INFO_V1(chatrel_verify_follow_counts);
 
 /* ---------- counting ---------- */
 
-/* The rows of a transition table; sign is 1 for those that came, -1 for those that went. */
-static void
-add_rows(Tuplestorestate *rows, Relation rel, int sign)
-{
-	TupleDesc	tupdesc = RelationGetDescr(rel);
-	int			follower = SPI_fnumber(tupdesc, "follower_id");
-	int			followed = SPI_fnumber(tupdesc, "followed_id");
-	const int64 follows[] = {sign, 0};
-	const int64 is_followed[] = {0, sign};
-	TupleTableSlot *slot;
-	bool		isnull;
-
-	if (rows == NULL)
-		return;
-
-	/* Other triggers read the same table: a place in it of our own. */
-	slot = MakeSingleTupleTableSlot(tupdesc, &TTSOpsMinimalTuple);
-	tuplestore_select_read_pointer(rows, tuplestore_alloc_read_pointer(rows, EXEC_FLAG_REWIND));
-	tuplestore_rescan(rows);
-	while (tuplestore_gettupleslot(rows, true, false, slot))
-	{
-		CHECK_FOR_INTERRUPTS();
-		counters_add(&follow_counters, RelationGetRelid(rel),
-					 DatumGetInt64(slot_getattr(slot, follower, &isnull)), follows);
-		counters_add(&follow_counters, RelationGetRelid(rel),
-					 DatumGetInt64(slot_getattr(slot, followed, &isnull)), is_followed);
-	}
-	ExecDropSingleTupleTableSlot(slot);
-}
+static const CountedColumn counted_columns[] = {
+	{"follower_id", {1, 0}},
+	{"followed_id", {0, 1}}
+};
 
 Datum
 chatrel_count_follows(PG_FUNCTION_ARGS)
@@ -192,8 +165,10 @@ chatrel_count_follows(PG_FUNCTION_ARGS)
 		counters_forget(&follow_counters);
 		plan_run(&counters_truncate, PLAN_WRITE, NULL, NULL);
 	}
-	add_rows(trigdata->tg_oldtable, trigdata->tg_relation, -1);
-	add_rows(trigdata->tg_newtable, trigdata->tg_relation, 1);
+	counters_add_rows(&follow_counters, trigdata->tg_relation, trigdata->tg_oldtable,
+					  counted_columns, lengthof(counted_columns), -1);
+	counters_add_rows(&follow_counters, trigdata->tg_relation, trigdata->tg_newtable,
+					  counted_columns, lengthof(counted_columns), 1);
 	owner_end(&scope);
 
 	return PointerGetDatum(NULL);
