@@ -101,6 +101,109 @@ COMMENT ON POLICY user_settings_read ON chatrel.user_settings IS 'a user sees it
 
 SELECT pg_catalog.pg_extension_config_dump('chatrel.user_settings', '');
 
+CREATE FUNCTION chatrel.block(user_id bigint, as_user bigint DEFAULT NULL) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'chatrel_block'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 5000;
+COMMENT ON FUNCTION chatrel.block(bigint, bigint) IS
+	'keeps a user away: ends follows and requests of both sides, and prevents them, direct '
+	'conversations, invitations and notices of mentions from now on; the user is not told; '
+	'false if it was blocked';
+
+CREATE FUNCTION chatrel.unblock(user_id bigint, as_user bigint DEFAULT NULL) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'chatrel_unblock'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
+COMMENT ON FUNCTION chatrel.unblock(bigint, bigint) IS
+	'ends a block of the user''s; what the block has ended does not come back; false if there '
+	'was none';
+
+CREATE FUNCTION chatrel.blocked(after bigint DEFAULT NULL, row_limit integer DEFAULT 50,
+		as_user bigint DEFAULT NULL)
+	RETURNS TABLE (user_id bigint, username text, blocked_at timestamptz)
+	AS 'MODULE_PATHNAME', 'chatrel_blocked'
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 2000 ROWS 50;
+COMMENT ON FUNCTION chatrel.blocked(bigint, integer, bigint) IS
+	'whom the user has blocked, in the order of their ids; after is the last user_id of the '
+	'page before';
+
+CREATE FUNCTION chatrel.mute_user(user_id bigint, until timestamptz DEFAULT NULL,
+		as_user bigint DEFAULT NULL) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'chatrel_mute_user'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
+COMMENT ON FUNCTION chatrel.mute_user(bigint, timestamptz, bigint) IS
+	'tells the user no more of mentions and invitations by another one, until a time or for '
+	'good; the other is not told; false if nothing changes';
+
+CREATE FUNCTION chatrel.unmute_user(user_id bigint, as_user bigint DEFAULT NULL) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'chatrel_unmute_user'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
+COMMENT ON FUNCTION chatrel.unmute_user(bigint, bigint) IS
+	'ends a mute of the user''s; false if there was none';
+
+CREATE FUNCTION chatrel.muted_users(after bigint DEFAULT NULL, row_limit integer DEFAULT 50,
+		as_user bigint DEFAULT NULL)
+	RETURNS TABLE (user_id bigint, username text, until timestamptz, muted_at timestamptz)
+	AS 'MODULE_PATHNAME', 'chatrel_muted_users'
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 2000 ROWS 50;
+COMMENT ON FUNCTION chatrel.muted_users(bigint, integer, bigint) IS
+	'whom the user has muted, in the order of their ids; after is the last user_id of the page '
+	'before';
+
+CREATE FUNCTION chatrel.set_protected(protected boolean, as_user bigint DEFAULT NULL) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'chatrel_set_protected'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
+COMMENT ON FUNCTION chatrel.set_protected(boolean, bigint) IS
+	'says whether the user accepts who wants to follow it, or everybody may; false if that was '
+	'so';
+
+CREATE FUNCTION chatrel.set_direct_messages(audience text, as_user bigint DEFAULT NULL) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'chatrel_set_direct_messages'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
+COMMENT ON FUNCTION chatrel.set_direct_messages(text, bigint) IS
+	'says who may begin a direct conversation with the user: everybody, followed, friends or '
+	'nobody; false if that was so';
+
+CREATE FUNCTION chatrel.user_settings(as_user bigint DEFAULT NULL) RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'chatrel_user_settings'
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 1000;
+COMMENT ON FUNCTION chatrel.user_settings(bigint) IS
+	'what the user has set: {"protected", "direct_messages"}';
+
+CREATE FUNCTION chatrel.follow_requests(after bigint DEFAULT NULL, row_limit integer DEFAULT 50,
+		as_user bigint DEFAULT NULL)
+	RETURNS TABLE (follower_id bigint, username text, follow_type text, requested_at timestamptz,
+		id bigint)
+	AS 'MODULE_PATHNAME', 'chatrel_follow_requests'
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 2000 ROWS 50;
+COMMENT ON FUNCTION chatrel.follow_requests(bigint, integer, bigint) IS
+	'who wants to follow the user and waits for an answer, oldest first; after is the last id '
+	'of the page before';
+
+CREATE FUNCTION chatrel.accept_follow(user_id bigint, as_user bigint DEFAULT NULL) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'chatrel_accept_follow'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
+COMMENT ON FUNCTION chatrel.accept_follow(bigint, bigint) IS
+	'lets a user follow as it has asked to; false if it has not asked';
+
+CREATE FUNCTION chatrel.reject_follow(user_id bigint, as_user bigint DEFAULT NULL) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'chatrel_reject_follow'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
+COMMENT ON FUNCTION chatrel.reject_follow(bigint, bigint) IS
+	'takes away what a user has asked, who is not told; false if it has not asked';
+
+CREATE FUNCTION chatrel.remove_follower(user_id bigint, as_user bigint DEFAULT NULL) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'chatrel_remove_follower'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
+COMMENT ON FUNCTION chatrel.remove_follower(bigint, bigint) IS
+	'a user no longer follows the user, and is not told; false if it did not';
+
+CREATE FUNCTION chatrel.may_view_posts(author_id bigint, as_user bigint DEFAULT NULL) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'chatrel_may_view_posts'
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 200;
+COMMENT ON FUNCTION chatrel.may_view_posts(bigint, bigint) IS
+	'may the user see what author_id has posted: is it the author, or does it follow the author '
+	'for posts? For policies of an application''s tables: false, and no error, where nobody '
+	'acts';
+
 -- privileges
 
 GRANT SELECT ON chatrel.blocks, chatrel.user_mutes, chatrel.follow_requests, chatrel.user_settings

@@ -98,19 +98,21 @@ CREATE FUNCTION chatrel.follow(user_id bigint, follow_type text DEFAULT 'posts',
 	AS 'MODULE_PATHNAME', 'chatrel_follow'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
 COMMENT ON FUNCTION chatrel.follow(bigint, text, bigint) IS
-	'follows a user, or changes how; false if there was nothing to change';
+	'follows a user, or changes how; null if a protected user is asked first; false if there was '
+	'nothing to change';
 
 CREATE FUNCTION chatrel.unfollow(user_id bigint, as_user bigint DEFAULT NULL) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'chatrel_unfollow'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
 COMMENT ON FUNCTION chatrel.unfollow(bigint, bigint) IS
-	'no longer follows a user; false if it did not';
+	'no longer follows a user, or asks to; false if it did not';
 
 CREATE FUNCTION chatrel.follow_many(user_ids bigint[], follow_type text DEFAULT 'posts', as_user bigint DEFAULT NULL) RETURNS bigint
 	AS 'MODULE_PATHNAME', 'chatrel_follow_many'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 20000;
 COMMENT ON FUNCTION chatrel.follow_many(bigint[], text, bigint) IS
-	'follows each of the users, or changes how, all or none; returns how many were not followed before';
+	'follows each of the users, or changes how, all or none, and asks those who are protected; returns '
+	'how many it follows now that it did not before';
 
 CREATE FUNCTION chatrel.is_following(followed_id bigint, follower_id bigint DEFAULT NULL,
 		as_user bigint DEFAULT NULL) RETURNS boolean
@@ -156,12 +158,13 @@ COMMENT ON FUNCTION chatrel.suggest_follows(integer, bigint) IS
 	'200 follows of the user, and at the newest 200 of each of those';
 
 CREATE FUNCTION chatrel.relationship_to(user_ids bigint[], as_user bigint DEFAULT NULL)
-	RETURNS TABLE (user_id bigint, following boolean, followed_by boolean, follow_type text)
+	RETURNS TABLE (user_id bigint, following boolean, followed_by boolean, follow_type text,
+		requested boolean, blocked boolean, muted boolean)
 	AS 'MODULE_PATHNAME', 'chatrel_relationship_to'
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 5000 ROWS 20;
 COMMENT ON FUNCTION chatrel.relationship_to(bigint[], bigint) IS
-	'a row for each id, in their order: does the user follow it, is the user followed by it, and '
-	'how the user follows it';
+	'a row for each id, in their order: does the user follow it, is the user followed by it, how '
+	'does the user follow it, has it asked to, and has the user blocked or muted it';
 
 CREATE FUNCTION chatrel.follow_counts(user_id bigint DEFAULT NULL, as_user bigint DEFAULT NULL)
 	RETURNS chatrel.follow_totals

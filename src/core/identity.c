@@ -137,6 +137,13 @@ acting_user(FunctionCallInfo fcinfo)
 	return user_id;
 }
 
+/* The same, or 0 where acting_user() would say that there is none. */
+int64
+acting_user_if_any(FunctionCallInfo fcinfo)
+{
+	return PG_ARGISNULL(PG_NARGS() - 1) ? session_user_id(fcinfo) : acting_user(fcinfo);
+}
+
 Datum
 chatrel_current_user_id(PG_FUNCTION_ARGS)
 {

@@ -9,8 +9,9 @@
 
 #include "core/compat.h"
 
-/* Before owner_begin(): it looks at the caller's rights. */
+/* Before owner_begin(): they look at the caller's rights. */
 extern int64 acting_user(FunctionCallInfo fcinfo);
+extern int64 acting_user_if_any(FunctionCallInfo fcinfo);
 
 /* Between owner_begin() and owner_end(). */
 extern void require_user(int64 user_id);

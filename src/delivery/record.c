@@ -39,11 +39,23 @@ json_optional_id(JsonWriter *json, const char *key, int64 id)
 		json_id(json, key, id);
 }
 
-/* These name both sides as the table of relationships does. */
-static bool
-is_follow(const char *kind)
+/* These name both sides as the table of relationships does: who did it and who hears of it. */
+static void
+json_follow(JsonWriter *json, const RecordedEvent *event)
 {
-	return strcmp(kind, "followed") == 0 || strcmp(kind, "unfollowed") == 0;
+	static const char *const by_follower[] = {"followed", "unfollowed", "follow_requested"};
+
+	for (int i = 0; i < lengthof(by_follower); i++)
+		if (strcmp(event->kind, by_follower[i]) == 0)
+		{
+			json_id(json, "follower_id", event->actor_id);
+			json_id(json, "followed_id", event->recipient_id);
+		}
+	if (strcmp(event->kind, "follow_accepted") == 0)
+	{
+		json_id(json, "follower_id", event->recipient_id);
+		json_id(json, "followed_id", event->actor_id);
+	}
 }
 
 /* The keys of the object */
@@ -57,11 +69,7 @@ json_recorded_event(JsonWriter *json, const RecordedEvent *event)
 	json_optional_id(json, "actor_id", event->actor_id);
 	json_optional_id(json, "user_id", event->user_id);
 	json_optional_id(json, "message_id", event->message_id);
-	if (is_follow(event->kind))
-	{
-		json_id(json, "follower_id", event->actor_id);
-		json_id(json, "followed_id", event->recipient_id);
-	}
+	json_follow(json, event);
 	if (event->detail != NULL)
 		json_merge(json, event->detail);
 }

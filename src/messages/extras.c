@@ -22,6 +22,7 @@
 #include "groups/members.h"
 #include "messages/extras.h"
 #include "messages/keys.h"
+#include "relationships/blocks.h"
 
 #define MAX_MENTIONS			100
 #define MAX_CLIENT_KEY_BYTES	255
@@ -239,19 +240,22 @@ add_message_with_extras(const MessageExtras *extras, const Datum *values, bool *
 	error_change_suppressed("groups_messages");
 }
 
-/* Each of those whom a new message mentions hears of it, after the message. */
+/*
+ * Each of those whom a new message mentions hears of it, after the message, unless
+ * there is a block between the two or the sender is muted.
+ */
 void
 record_mentions(const Message *message)
 {
-	int			count = ArrayGetNItems(ARR_NDIM(message->mentions), ARR_DIMS(message->mentions));
-	const int64 *mentions = (const int64 *) ARR_DATA_PTR(message->mentions);
+	ArrayType  *hearers = who_hear_from(message->sender_id, message->mentions);
+	int			count = hearers == NULL ? 0 : ArrayGetNItems(ARR_NDIM(hearers), ARR_DIMS(hearers));
 
 	for (int i = 0; i < count; i++)
 	{
 		RecordedEvent mentioned = {
 			.kind = "mentioned",
 			.group_id = message->group_id,
-			.recipient_id = mentions[i],
+			.recipient_id = ((const int64 *) ARR_DATA_PTR(hearers))[i],
 			.actor_id = message->sender_id,
 			.message_id = message->id
 		};

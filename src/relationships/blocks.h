@@ -19,6 +19,20 @@
 	" WHERE b.blocker_id" EQ "ANY (ARRAY[" user_a ", " user_b "])" \
 	" AND b.blocked_id" EQ "ANY (ARRAY[" user_a ", " user_b "]))"
 
+/* A condition: has that user blocked the other? */
+#define MADE_BLOCK(user_id, other_id) \
+	"EXISTS (SELECT FROM chatrel.blocks b" \
+	" WHERE b.blocker_id" EQ user_id " AND b.blocked_id" EQ other_id ")"
+
+/* A condition: does one user not want to hear of the other now? */
+#define MUTED(user_id, muted_id) \
+	"EXISTS (SELECT FROM chatrel.user_mutes m" \
+	" WHERE m.user_id" EQ user_id " AND m.muted_id" EQ muted_id " AND " IN_FORCE("m") ")"
+
+/* Is a mute still in force? */
+#define IN_FORCE(mute) \
+	"(" mute ".until IS NULL OR " mute ".until" GT "pg_catalog.now())"
+
 /*
  * Between owner_begin() and owner_end(), and for good only while one of the users
  * is locked FOR SHARE: who blocks waits for that.  What has committed counts,

@@ -14,8 +14,11 @@
 #include "core/check.h"
 #include "core/identity.h"
 #include "core/plans.h"
+#include "relationships/blocks.h"
 #include "relationships/follow_counters.h"
+#include "relationships/lists.h"
 #include "relationships/relationships.h"
+#include "relationships/requests.h"
 
 static SqlPlan follows = {
 	.sql = "SELECT FROM chatrel.relationships WHERE follower_id" EQ "$1 AND followed_id" EQ "$2",
@@ -140,14 +143,17 @@ static SqlPlan suggestions = {
 	" WHERE u.deleted_at IS NULL AND NOT EXISTS"
 	" (SELECT FROM chatrel.relationships already"
 	" WHERE already.follower_id" EQ "$1 AND already.followed_id" EQ "ranked.followed_id)"
+	" AND NOT " BLOCKED("$1", "ranked.followed_id")
 	" ORDER BY ranked.followed_by_count DESC, ranked.followed_id LIMIT $2",
 	.expected = SPI_OK_SELECT,
 	PLAN_ARGS(INT8OID, INT8OID),
 	.by_index = true
 };
 
+/* Of blocks and mutes only the user's own */
 static SqlPlan relationships_to = {
-	.sql = "SELECT wanted.id, mine.id IS NOT NULL, theirs.id IS NOT NULL, mine.follow_type"
+	.sql = "SELECT wanted.id, mine.id IS NOT NULL, theirs.id IS NOT NULL, mine.follow_type,"
+	" " REQUESTED("$1", "wanted.id") ", " MADE_BLOCK("$1", "wanted.id") ", " MUTED("$1", "wanted.id")
 	" FROM pg_catalog.unnest($2) WITH ORDINALITY AS wanted (id, n)"
 	" LEFT JOIN chatrel.relationships mine"
 	" ON mine.follower_id" EQ "$1 AND mine.followed_id" EQ "wanted.id"
@@ -159,7 +165,16 @@ static SqlPlan relationships_to = {
 	.by_index = true
 };
 
+/* By the primary key alone */
+static SqlPlan sees_posts = {
+	.sql = "SELECT FROM chatrel.relationships WHERE follower_id" EQ "$1 AND followed_id" EQ "$2"
+	" AND follow_type" EQ "'" DEFAULT_FOLLOW_TYPE "'",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8OID)
+};
+
 PG_FUNCTION_INFO_V1(chatrel_is_following);
+PG_FUNCTION_INFO_V1(chatrel_may_view_posts);
 PG_FUNCTION_INFO_V1(chatrel_following);
 PG_FUNCTION_INFO_V1(chatrel_followers);
 PG_FUNCTION_INFO_V1(chatrel_friends);
@@ -192,21 +207,30 @@ chatrel_is_following(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(result);
 }
 
-/* Returns the rows of a plan; where there are none, the user may not exist. */
-static Datum
-return_list(FunctionCallInfo fcinfo, SqlPlan *plan, Datum *values, const char *nulls,
-			int64 user_id)
+/*
+ * For a policy of an application's table: who may not see a row has no error.  A
+ * block ends the follow and a protected user has accepted it, so that the follow
+ * says it all.
+ */
+Datum
+chatrel_may_view_posts(PG_FUNCTION_ARGS)
 {
+	int64		user_id = acting_user_if_any(fcinfo);
+	int64		author_id = PG_ARGISNULL(0) ? 0 : PG_GETARG_INT64(0);
+	Datum		values[] = {Int64GetDatum(user_id), Int64GetDatum(author_id)};
 	OwnerScope	scope;
+	bool		result;
 
-	InitMaterializedSRF(fcinfo, 0);
+	if (user_id == 0 || PG_ARGISNULL(0))
+		PG_RETURN_BOOL(false);
+	if (user_id == author_id)
+		PG_RETURN_BOOL(true);
 
 	owner_begin(&scope, fcinfo);
-	if (plan_fill(plan, (ReturnSetInfo *) fcinfo->resultinfo, values, nulls) == 0)
-		require_user(user_id);
+	result = plan_run(&sees_posts, PLAN_READ, values, NULL).nrows > 0;
 	owner_end(&scope);
 
-	return (Datum) 0;
+	PG_RETURN_BOOL(result);
 }
 
 static bool

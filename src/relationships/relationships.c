@@ -1,12 +1,15 @@
 /*
  * relationships.c
- *	  The follow graph: following, no longer following, and who follows whom.
+ *	  The follow graph: following, and no longer following.
  *
- * A relationship is directed: the follower follows the followed.  Whoever
- * writes one holds the rows of both users FOR SHARE first, against which
- * stands the lock of a deletion; so nobody begins to follow a user that
- * is gone, and the order of locks is the same for all: users, in the order of
- * their ids, and then relationships.
+ * A relationship is directed: the follower follows the followed.  Whoever writes
+ * one locks both users first (pair.c), in the order of their ids, and then their
+ * request and their relationship.  Where nothing stands in the way the
+ * relationship is made by one statement, which looks for that as well: a block of
+ * either side, that the followed user is protected, a request that waits.  Why it
+ * was not made is found out afterwards.  All of them go by what has committed,
+ * whatever the isolation level: who was kept away may not come in by an old
+ * snapshot.
  *
  * A position is the id of a relationship, by which lists are ordered and paged.
  */
@@ -18,21 +21,28 @@
 #include "utils/builtins.h"
 
 #include "core/check.h"
+#include "core/errors.h"
 #include "core/identity.h"
 #include "core/plans.h"
-#include "delivery/record.h"
-#include "relationships/follow_counters.h"
+#include "relationships/blocks.h"
+#include "relationships/follow_events.h"
+#include "relationships/pair.h"
 #include "relationships/relationships.h"
-
-static SqlPlan users_lock = {
-	.sql = "SELECT id, username FROM chatrel.users"
-	" WHERE id" EQ "ANY (ARRAY[$1, $2]) AND deleted_at IS NULL"
-	" ORDER BY id FOR SHARE",
-	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID, INT8OID)
-};
+#include "relationships/requests.h"
 
 static SqlPlan follow_add = {
+	.sql = "INSERT INTO chatrel.relationships (follower_id, followed_id, follow_type)"
+	" SELECT $1, $2, $3"
+	" WHERE NOT " BLOCKED("$1", "$2") " AND NOT " PROTECTED("$2")
+	" AND NOT " REQUESTED("$1", "$2")
+	" ON CONFLICT (follower_id, followed_id) DO NOTHING RETURNING id",
+	.expected = SPI_OK_INSERT_RETURNING,
+	PLAN_ARGS(INT8OID, INT8OID, TEXTOID),
+	.by_index = true
+};
+
+/* What was accepted: asked before, and by the one whom it concerns. */
+static SqlPlan follow_add_accepted = {
 	.sql = "INSERT INTO chatrel.relationships (follower_id, followed_id, follow_type)"
 	" VALUES ($1, $2, $3)"
 	" ON CONFLICT (follower_id, followed_id) DO NOTHING RETURNING id",
@@ -40,7 +50,7 @@ static SqlPlan follow_add = {
 	PLAN_ARGS(INT8OID, INT8OID, TEXTOID)
 };
 
-static SqlPlan follow_change = {
+static SqlPlan follow_change_accepted = {
 	.sql = "UPDATE chatrel.relationships"
 	" SET follow_type = $3, updated_at = pg_catalog.now()"
 	" WHERE follower_id" EQ "$1 AND followed_id" EQ "$2"
@@ -64,39 +74,9 @@ static SqlPlan follow_remove = {
 	PLAN_ARGS(INT8OID, INT8OID)
 };
 
-/*
- * One side of a user's relationships.  Their order has the planner use the index
- * on (side, id), also where it believes that all rows are this user's.
- */
-#define SIDE_OF_USER(side) \
-	"(SELECT id, follower_id, followed_id FROM chatrel.relationships" \
-	" WHERE " side EQ "$1 ORDER BY id)"
-
-/*
- * Two users that follow each other may be deleted at the same time: hence the
- * order of all.  Returns how many are left all the same.
- */
-static SqlPlan relationships_remove = {
-	.sql = "WITH of_user AS MATERIALIZED ("
-	SIDE_OF_USER("follower_id") " UNION ALL " SIDE_OF_USER("followed_id") "),"
-	" locked AS MATERIALIZED ("
-	"SELECT r.follower_id, r.followed_id FROM of_user JOIN chatrel.relationships r"
-	" ON r.follower_id" EQ "of_user.follower_id AND r.followed_id" EQ "of_user.followed_id"
-	" ORDER BY of_user.id FOR UPDATE OF r),"
-	" removed AS ("
-	"DELETE FROM chatrel.relationships r USING locked"
-	" WHERE r.follower_id" EQ "locked.follower_id AND r.followed_id" EQ "locked.followed_id"
-	" RETURNING 1)"
-	" SELECT (SELECT pg_catalog.count(*) FROM locked)"
-	" OPERATOR(pg_catalog.-) (SELECT pg_catalog.count(*) FROM removed)",
-	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID),
-	.by_index = true
-};
-
 /* $1 is the follower, $2 the others, of whom nobody may be missing. */
 static SqlPlan many_lock = {
-	.sql = "SELECT FROM chatrel.users u"
+	.sql = "SELECT u.id, u.username FROM chatrel.users u"
 	" WHERE (u.id" EQ "$1 OR u.id" EQ "ANY ($2)) AND u.deleted_at IS NULL"
 	" ORDER BY u.id FOR SHARE",
 	.expected = SPI_OK_SELECT,
@@ -113,32 +93,42 @@ static SqlPlan many_missing = {
 	PLAN_ARGS(INT8OID, INT8ARRAYOID)
 };
 
+/* Whom the follower may not follow, the first in the order given */
+static SqlPlan many_blocked = {
+	.sql = "SELECT list.id FROM pg_catalog.unnest($2) WITH ORDINALITY AS list (id, n)"
+	" WHERE " BLOCKED("$1", "list.id") " ORDER BY list.n LIMIT 1",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8ARRAYOID),
+	.by_index = true
+};
+
 static SqlPlan many_add = {
 	.sql = "INSERT INTO chatrel.relationships AS r (follower_id, followed_id, follow_type)"
 	" SELECT $1, wanted.id, $3"
 	" FROM (SELECT DISTINCT list.id FROM pg_catalog.unnest($2) AS list (id)"
 	" ORDER BY list.id) wanted"
+	" WHERE NOT " PROTECTED("wanted.id")
 	" ON CONFLICT (follower_id, followed_id) DO NOTHING"
-	" RETURNING r.followed_id,"
-	" (SELECT u.username FROM chatrel.users u WHERE u.id" EQ "$1)",
+	" RETURNING r.followed_id",
 	.expected = SPI_OK_INSERT_RETURNING,
-	PLAN_ARGS(INT8OID, INT8ARRAYOID, TEXTOID)
+	PLAN_ARGS(INT8OID, INT8ARRAYOID, TEXTOID),
+	.by_index = true
 };
 
 static SqlPlan many_change = {
 	.sql = "UPDATE chatrel.relationships"
 	" SET follow_type = $3, updated_at = pg_catalog.now()"
 	" WHERE follower_id" EQ "$1 AND followed_id" EQ "ANY ($2)"
-	" AND follow_type" NE "$3",
+	" AND follow_type" NE "$3 AND NOT " PROTECTED("followed_id"),
 	.expected = SPI_OK_UPDATE,
-	PLAN_ARGS(INT8OID, INT8ARRAYOID, TEXTOID)
+	PLAN_ARGS(INT8OID, INT8ARRAYOID, TEXTOID),
+	.by_index = true
 };
 
-/* Those who are not followed in the end. */
+/* Those who are neither followed in the end nor asked. */
 static SqlPlan many_left_out = {
 	.sql = "SELECT FROM pg_catalog.unnest($2) AS list (id)"
-	" WHERE NOT EXISTS (SELECT FROM chatrel.relationships r"
-	" WHERE r.follower_id" EQ "$1 AND r.followed_id" EQ "list.id AND r.follow_type" EQ "$3)"
+	" WHERE NOT " FOLLOWED_AS("$1", "list.id", "$3") " AND NOT " REQUESTED("$1", "list.id")
 	" LIMIT 1",
 	.expected = SPI_OK_SELECT,
 	PLAN_ARGS(INT8OID, INT8ARRAYOID, TEXTOID),
@@ -173,110 +163,143 @@ require_follow_type(FunctionCallInfo fcinfo, int argno)
 	return follow_type;
 }
 
+/* The same whichever of them has blocked the other. */
 static void
-error_self_follow(int64 user_id)
+error_may_not_follow(int64 follower_id, int64 followed_id)
 {
 	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("user %lld cannot follow itself", (long long) user_id)));
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("user %lld may not follow user %lld",
+					(long long) follower_id, (long long) followed_id),
+			 err_table("blocks")));
 }
 
-/* The followed user hears of it, on the user's own channel, and the gateways. */
 static void
 record_followed(int64 follower_id, int64 followed_id, const char *username, text *follow_type)
 {
-	RecordedEvent followed = {
-		.kind = "followed",
-		.recipient_id = followed_id,
-		.actor_id = follower_id
-	};
-	JsonWriter	detail;
-
-	json_begin_jsonb(&detail);
-	json_begin_object(&detail, NULL);
-	json_string(&detail, "username", username);
-	json_text(&detail, "follow_type", follow_type);
-	json_end_object(&detail);
-	followed.detail = DatumGetJsonbP(json_end_jsonb(&detail));
-	record_event(&followed);
+	record_follow_event("followed", follower_id, followed_id, username, follow_type);
 }
+
+/* What became of a call, for each of those whom it named */
+typedef struct FollowOutcome
+{
+	uint64		added;
+	uint64		changed;
+} FollowOutcome;
 
 static void
-record_unfollowed(int64 follower_id, int64 followed_id, const char *username)
+check_none_blocked(Datum *values)
 {
-	RecordedEvent unfollowed = {
-		.kind = "unfollowed",
-		.recipient_id = followed_id,
-		.actor_id = follower_id,
-		.detail = event_detail("username", username)
-	};
+	PlanResult	blocked = plan_run(&many_blocked, PLAN_LATEST, values, NULL);
 
-	record_event(&unfollowed);
+	if (blocked.nrows > 0)
+		error_may_not_follow(DatumGetInt64(values[0]), result_int64(&blocked, 0, 1));
 }
 
 /*
- * Locks the two users against being deleted, and returns the follower's name.
- * They come in the order of their ids.
+ * Asks those who are protected, follows the others who are not followed, and changes
+ * how the rest are.  Once more where somebody unfollows, or changes how, after a row
+ * was found.  values: follower, array of those to follow, follow_type.
  */
-static char *
-lock_users(int64 follower_id, int64 followed_id)
+static FollowOutcome
+follow_each(Datum *values, const char *username)
 {
-	Datum		values[] = {Int64GetDatum(follower_id), Int64GetDatum(followed_id)};
-	PlanResult	users = plan_run(&users_lock, PLAN_WRITE, values, NULL);
+	FollowOutcome outcome = {0};
 
-	if (users.nrows < 2)
+	check_none_blocked(values);
+	for (int i = 0; i < MAX_TRIES; i++)
 	{
-		bool		has_follower = users.nrows > 0 && result_int64(&users, 0, 1) == follower_id;
+		PlanResult	added;
 
-		error_user_not_found(has_follower ? followed_id : follower_id);
+		requests_update(values, username);
+		added = plan_run(&many_add, PLAN_CASCADE, values, NULL);
+		for (uint64 row = 0; row < added.nrows; row++)
+			record_followed(DatumGetInt64(values[0]), result_int64(&added, row, 1), username,
+							DatumGetTextPP(values[2]));
+		outcome.added += added.nrows;
+		outcome.changed += plan_run(&many_change, PLAN_CASCADE, values, NULL).nrows;
+		if (plan_run(&many_left_out, PLAN_LATEST, values, NULL).nrows == 0)
+			return outcome;
 	}
-	return result_cstring(&users, follower_id < followed_id ? 0 : 1, 2);
+	error_change_suppressed("relationships");
 }
 
-/*
- * Follows, or changes how; false if there is nothing to change.  Once more where
- * somebody unfollows, or changes how, after the row was found.
- */
+/* ---------- following one ---------- */
+
+/* Follows, or changes how; false if there is nothing to change. */
 static bool
 follow(int64 follower_id, int64 followed_id, text *follow_type)
 {
-	char	   *username = lock_users(follower_id, followed_id);
 	Datum		values[] = {Int64GetDatum(follower_id), Int64GetDatum(followed_id),
 	PointerGetDatum(follow_type)};
+	char	   *names[2];
+	FollowOutcome outcome;
+
+	lock_pair(follower_id, followed_id, names);
+	if (plan_run(&follow_add, PLAN_CASCADE, values, NULL).nrows > 0)
+	{
+		record_followed(follower_id, followed_id, names[0], follow_type);
+		return true;
+	}
+	values[1] = int64_array(&followed_id, 1);
+	outcome = follow_each(values, names[0]);
+	return outcome.added + outcome.changed > 0;
+}
+
+/* False if there is nothing to take away.  Once more where somebody follows meanwhile. */
+bool
+remove_follow(int64 follower_id, int64 followed_id)
+{
+	Datum		values[] = {Int64GetDatum(follower_id), Int64GetDatum(followed_id), (Datum) 0};
 
 	for (int i = 0; i < MAX_TRIES; i++)
 	{
-		PlanResult	added = plan_run(&follow_add, PLAN_WRITE, values, NULL);
-
-		if (added.nrows > 0)
-		{
-			record_followed(follower_id, followed_id, username, follow_type);
+		if (plan_run(&follow_remove, PLAN_CASCADE, values, NULL).nrows > 0)
 			return true;
-		}
-		if (plan_run(&follow_change, PLAN_WRITE, values, NULL).nrows > 0)
-			return true;
-		if (plan_run(&follow_exists, PLAN_WRITE, values, NULL).nrows > 0)
+		if (plan_run(&follow_exists, PLAN_LATEST, values, "  n").nrows == 0)
 			return false;
 	}
 	error_change_suppressed("relationships");
 }
 
-/* False if there is nothing to take away.  Once more where somebody follows meanwhile. */
+/* The other one hears of it, unless it was only asked. */
 static bool
 unfollow(int64 follower_id, int64 followed_id)
 {
-	Datum		values[] = {Int64GetDatum(follower_id), Int64GetDatum(followed_id), (Datum) 0};
-	char	   *username = lock_users(follower_id, followed_id);
+	char	   *names[2];
+	bool		asked;
+
+	lock_pair(follower_id, followed_id, names);
+	asked = request_remove(follower_id, followed_id) != NULL;
+	if (!remove_follow(follower_id, followed_id))
+		return asked;
+	record_follow_event("unfollowed", follower_id, followed_id, names[0], NULL);
+	return true;
+}
+
+/*
+ * Makes what was asked and accepted so; both users hear of it.  Names in the order of
+ * the users.  Who follows already, and wanted to in another way, does not begin to.
+ */
+void
+add_accepted_follow(int64 follower_id, int64 followed_id, char *const *names, text *follow_type)
+{
+	Datum		values[] = {Int64GetDatum(follower_id), Int64GetDatum(followed_id),
+	PointerGetDatum(follow_type)};
 
 	for (int i = 0; i < MAX_TRIES; i++)
 	{
-		if (plan_run(&follow_remove, PLAN_WRITE, values, NULL).nrows > 0)
+		bool		added = plan_run(&follow_add_accepted, PLAN_CASCADE, values, NULL).nrows > 0;
+
+		if (added)
+			record_followed(follower_id, followed_id, names[0], follow_type);
+		if (added ||
+			plan_run(&follow_change_accepted, PLAN_CASCADE, values, NULL).nrows > 0 ||
+			plan_run(&follow_exists, PLAN_LATEST, values, NULL).nrows > 0)
 		{
-			record_unfollowed(follower_id, followed_id, username);
-			return true;
+			record_follow_event("follow_accepted", followed_id, follower_id, names[1], follow_type);
+			return;
 		}
-		if (plan_run(&follow_exists, PLAN_WRITE, values, "  n").nrows == 0)
-			return false;
 	}
 	error_change_suppressed("relationships");
 }
@@ -289,14 +312,18 @@ chatrel_follow(PG_FUNCTION_ARGS)
 	int64		follower_id = acting_user(fcinfo);
 	OwnerScope	scope;
 	bool		changed;
+	bool		asked;
 
 	if (follower_id == followed_id)
-		error_self_follow(follower_id);
+		error_oneself(follower_id, "follow");
 
 	owner_begin(&scope, fcinfo);
 	changed = follow(follower_id, followed_id, follow_type);
+	asked = !changed && request_waits(follower_id, followed_id);
 	owner_end(&scope);
 
+	if (asked)
+		PG_RETURN_NULL();
 	PG_RETURN_BOOL(changed);
 }
 
@@ -318,19 +345,6 @@ chatrel_unfollow(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(changed);
 }
 
-/* Takes a deleted user out of the graph, on both sides. */
-void
-remove_all_relationships(int64 user_id)
-{
-	Datum		values[] = {Int64GetDatum(user_id)};
-
-	PlanResult	left = plan_run(&relationships_remove, PLAN_CASCADE, values, NULL);
-
-	if (result_int64(&left, 0, 1) > 0)
-		error_change_suppressed("relationships");
-	follow_counters_forget(user_id);
-}
-
 /* ---------- following many ---------- */
 
 /* As follow() does for one. */
@@ -342,49 +356,24 @@ check_many(int64 follower_id, ArrayType *ids)
 
 	for (int i = 0; i < nids; i++)
 		if (id[i] == follower_id)
-			error_self_follow(follower_id);
+			error_oneself(follower_id, "follow");
 }
 
-/* Locks the users, and makes sure that none is missing. */
-static void
+/* Locks the users, makes sure that none is missing, and returns the follower's name. */
+static char *
 lock_many(Datum *values)
 {
+	PlanResult	users = plan_run(&many_lock, PLAN_WRITE, values, NULL);
+	char	   *username = NULL;
 	PlanResult	missing;
 
-	plan_run(&many_lock, PLAN_WRITE, values, NULL);
+	for (uint64 row = 0; row < users.nrows && username == NULL; row++)
+		if (result_int64(&users, row, 1) == DatumGetInt64(values[0]))
+			username = result_cstring(&users, row, 2);
 	missing = plan_run(&many_missing, PLAN_WRITE, values, NULL);
 	if (missing.nrows > 0)
 		error_user_not_found(result_int64(&missing, 0, 1));
-}
-
-/*
- * Follows those who are not followed, changes how the others are, and returns
- * how many are new.
- */
-static uint64
-follow_many(int64 follower_id, ArrayType *ids, text *follow_type)
-{
-	Datum		values[] = {Int64GetDatum(follower_id), PointerGetDatum(ids),
-	PointerGetDatum(follow_type)};
-	uint64		wanted = ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids));
-	uint64		total = 0;
-
-	lock_many(values);
-	for (int i = 0; i < MAX_TRIES; i++)
-	{
-		PlanResult	added = plan_run(&many_add, PLAN_WRITE, values, NULL);
-
-		for (uint64 row = 0; row < added.nrows; row++)
-			record_followed(follower_id, result_int64(&added, row, 1),
-							result_cstring(&added, row, 2), follow_type);
-		total += added.nrows;
-		if (total == wanted)
-			return total;
-		plan_run(&many_change, PLAN_WRITE, values, NULL);
-		if (plan_run(&many_left_out, PLAN_WRITE, values, NULL).nrows == 0)
-			return total;
-	}
-	error_change_suppressed("relationships");
+	return username;
 }
 
 Datum
@@ -393,14 +382,18 @@ chatrel_follow_many(PG_FUNCTION_ARGS)
 	ArrayType  *ids = require_ids(fcinfo, 0, "user_ids");
 	text	   *follow_type = require_follow_type(fcinfo, 1);
 	int64		follower_id = acting_user(fcinfo);
+	Datum		values[] = {Int64GetDatum(follower_id), PointerGetDatum(ids),
+	PointerGetDatum(follow_type)};
 	OwnerScope	scope;
-	uint64		total;
+	FollowOutcome outcome;
+	char	   *username;
 
 	check_many(follower_id, ids);
 
 	owner_begin(&scope, fcinfo);
-	total = follow_many(follower_id, ids, follow_type);
+	username = lock_many(values);
+	outcome = follow_each(values, username);
 	owner_end(&scope);
 
-	PG_RETURN_INT64(total);
+	PG_RETURN_INT64(outcome.added);
 }

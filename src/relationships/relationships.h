@@ -13,7 +13,9 @@
 
 extern text *require_follow_type(FunctionCallInfo fcinfo, int argno);
 
-/* Between owner_begin() and owner_end(), with the user locked. */
-extern void remove_all_relationships(int64 user_id);
+/* Between owner_begin() and owner_end(), with both users locked. */
+extern bool remove_follow(int64 follower_id, int64 followed_id);
+extern void add_accepted_follow(int64 follower_id, int64 followed_id, char *const *names,
+								text *follow_type);
 
 #endif							/* CHATREL_RELATIONSHIPS_H */

@@ -17,7 +17,7 @@
 #include "core/identity.h"
 #include "core/plans.h"
 #include "groups/members.h"
-#include "relationships/relationships.h"
+#include "relationships/removal.h"
 #include "users/guard.h"
 #include "users/link_triggers.h"
 #include "users/users.h"
