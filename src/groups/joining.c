@@ -188,7 +188,7 @@ leave_as_owner(int64 group_id, int64 user_id)
 	MemberPair	pair;
 
 	plan_run(&group_lock, PLAN_WRITE, values, NULL);
-	lock_pair(&pair, group_id, user_id, user_id, true);
+	lock_two_members(&pair, group_id, user_id, user_id, true);
 	if (pair.has_actor && pair.actor.role == ROLE_OWNER && pair.owners == 1 &&
 		plan_run(&other_members, PLAN_WRITE, values, NULL).nrows > 0)
 		error_last_owner(group_id, user_id);

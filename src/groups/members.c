@@ -237,7 +237,7 @@ lock_membership(int64 user_id, int64 group_id, GroupAct act)
  * are others.
  */
 void
-lock_pair(MemberPair *pair, int64 group_id, int64 actor_id, int64 user_id, bool with_owners)
+lock_two_members(MemberPair *pair, int64 group_id, int64 actor_id, int64 user_id, bool with_owners)
 {
 	const int64 ids[] = {actor_id, user_id};
 	Datum		values[] = {Int64GetDatum(group_id), int64_array(ids, 2), BoolGetDatum(with_owners)};

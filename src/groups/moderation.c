@@ -68,7 +68,7 @@ require_below(const MemberPair *pair)
 void
 lock_to_moderate(MemberPair *pair, int64 group_id, int64 actor_id, int64 user_id)
 {
-	lock_pair(pair, group_id, actor_id, user_id, false);
+	lock_two_members(pair, group_id, actor_id, user_id, false);
 	require_right_of_actor(pair, group_id, actor_id, ACT_MODERATE);
 	if (pair->has_other)
 		require_below(pair);
@@ -99,7 +99,7 @@ set_role(int64 group_id, int64 actor_id, int64 user_id, GroupRole role)
 	CStringGetTextDatum(role_name(role))};
 	MemberPair	pair;
 
-	lock_pair(&pair, group_id, actor_id, user_id, true);
+	lock_two_members(&pair, group_id, actor_id, user_id, true);
 	require_right_of_actor(&pair, group_id, actor_id, ACT_SET_ROLE);
 	if (!pair.has_other)
 		error_other_not_member(group_id, user_id);
