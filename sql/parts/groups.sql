@@ -23,9 +23,9 @@ CREATE TABLE chatrel.groups (
  */
 CREATE UNIQUE INDEX groups_name_key ON chatrel.groups (name) WHERE visibility = 'public';
 
--- What find_groups() looks for: src/groups/directory.c.
+-- What find_groups() looks for: src/groups/directory.c.  A word has up to 2047 bytes.
 CREATE INDEX groups_words_idx ON chatrel.groups
-	USING gin (to_tsvector('pg_catalog.simple', name)) WHERE visibility = 'public';
+	USING gin (to_tsvector('pg_catalog.simple', left(name, 500))) WHERE visibility = 'public';
 CREATE INDEX groups_public_idx ON chatrel.groups (id) WHERE visibility = 'public';
 
 COMMENT ON TABLE chatrel.groups IS 'chat groups; a role sees those its user is a member of';

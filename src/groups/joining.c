@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 
 #include "core/check.h"
 #include "core/errors.h"
@@ -168,6 +169,7 @@ chatrel_join_group(PG_FUNCTION_ARGS)
 	OwnerScope	scope;
 	bool		joined;
 
+	PreventCommandIfReadOnly("chatrel.join_group()");
 	owner_begin(&scope, fcinfo);
 	joined = join(group_id, user_id, user_id, JOIN_FREELY);
 	owner_end(&scope);
@@ -231,6 +233,7 @@ chatrel_leave_group(PG_FUNCTION_ARGS)
 	OwnerScope	scope;
 	bool		left;
 
+	PreventCommandIfReadOnly("chatrel.leave_group()");
 	owner_begin(&scope, fcinfo);
 	left = leave(group_id, user_id);
 	owner_end(&scope);

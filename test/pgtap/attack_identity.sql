@@ -28,7 +28,7 @@ SELECT throws_ok(format('INSERT INTO chatrel.users (id, username) VALUES (%s, ''
 
 CREATE TEMP TABLE calls (call text);
 GRANT SELECT ON calls TO PUBLIC;
-INSERT INTO calls VALUES ('chatrel.me(50, %s)'), ('chatrel.create_group(''x'', true, %s)'), ('chatrel.join_group(1, %s)'),
+INSERT INTO calls VALUES ('chatrel.me(50, %s)'), ('chatrel.create_group(''x'', true, as_user => %s)'), ('chatrel.join_group(1, %s)'),
 	('chatrel.leave_group(1, %s)'), ('chatrel.get_group(1, 50, %s)'), ('chatrel.group_members(1, NULL, 50, %s)'), ('chatrel.my_groups(%s)'),
 	('chatrel.send_group_message(1, ''x'', as_user => %s)'), ('chatrel.group_messages(1, as_user => %s)'),
 	('chatrel.get_group_with_chat_history(1, as_user => %s)'), ('chatrel.sync(NULL, NULL, 100, NULL, %s)'),

@@ -9,7 +9,7 @@ SET LOCAL chatrel.user_id = 1;
 SELECT plan(29);
 
 -- create_group
-SELECT results_eq($$ SELECT * FROM chatrel.create_group('one') $$, $$ VALUES (1::bigint, 'one', 1::bigint, now()) $$, 'a group is created');
+SELECT results_eq($$ SELECT id, name, creator_id, created_at FROM chatrel.create_group('one') $$, $$ VALUES (1::bigint, 'one', 1::bigint, now()) $$, 'a group is created');
 SELECT is_empty($$ SELECT * FROM chatrel.my_groups() $$, 'without its creator in it');
 SELECT is((chatrel.create_group('two', true)).id, 2::bigint, 'another one');
 SELECT results_eq($$ SELECT id FROM chatrel.my_groups() $$, ARRAY[2::bigint], 'with its creator in it');
