@@ -16,7 +16,8 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use Conversation;
-use DBD::Pg qw(:async);
+use JSON::PP;
+use List::Util qw(min);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Realtime;
@@ -41,7 +42,7 @@ Conversation::set_up_conversations($node);
 my $admin = connect_to($node);
 my %as = map { $_ => Conversation::connect_as($node, $_) } 0 .. $Conversation::USERS;
 my @writers = map { { dbh => connect_to($node), name => $_ } } 'a' .. 'e';
-my $log;
+my ($log, $single);
 
 # Nobody can wait for another, who may never have a turn.
 $_->{dbh}->do(q{SET lock_timeout = '2ms'}) foreach @writers;
@@ -79,6 +80,18 @@ sub end_transaction
 	run($writer, $how);
 	$writer->{reader}{picture} = $writer->{open} if $how eq 'ROLLBACK';
 	delete @{$writer}{qw(open savepoint)};
+	return;
+}
+
+# Somebody may catch up at once.
+sub commit
+{
+	my ($writer, @readers) = @_;
+	my $reader = $readers[ rand @readers ];
+
+	end_transaction($writer, 'COMMIT');
+	return if rand() < 0.5;
+	1 while read_step($reader);
 	return;
 }
 
@@ -125,12 +138,12 @@ sub savepoint_step
 
 sub writer_step
 {
-	my ($writer) = @_;
+	my ($writer, @readers) = @_;
 	my $dice = rand;
 
 	if (!$writer->{open})
 	{
-		return act_once($writer) if $dice < 0.5;
+		return act_once($writer) if $dice < $single;
 		run($writer, $dice < 0.85 ? 'BEGIN' : 'BEGIN ISOLATION LEVEL REPEATABLE READ');
 		$writer->{open} = $writer->{reader}{picture}->copy;
 		# Its number and its snapshot, long before it does something
@@ -139,7 +152,7 @@ sub writer_step
 		return;
 	}
 	return act_once($writer) if $dice < 0.55;
-	return end_transaction($writer, 'COMMIT') if $dice < 0.72;
+	return commit($writer, @readers) if $dice < 0.72;
 	return end_transaction($writer, 'ROLLBACK') if $dice < 0.76;
 	return read_step($writer->{reader}) if $dice < 0.88;
 	return savepoint_step($writer);
@@ -190,11 +203,13 @@ sub take_turns
 		new_reader('a wanderer', $as{5}, user => 5, wanders => 1), new_reader('a gateway', $as{0}));
 
 	$_->{reader} = new_reader("$_->{name} itself", $_->{dbh}, user => 1) foreach @writers;
+	# Where nobody writes outside of a transaction, what has committed is seldom of the newest
+	$single = rand() < 0.5 ? 0.5 : 0;
 	foreach (1 .. 80 + int rand 80)
 	{
 		my $dice = rand;
 
-		if ($dice < 0.7) { writer_step($writers[ rand @writers ]) }
+		if ($dice < 0.7) { writer_step($writers[ rand @writers ], @readers) }
 		elsif ($dice < 0.96) { read_step($readers[ rand @readers ]) }
 		elsif (@readers < 12) { push @readers, rand() < 0.5 ? newcomer() : copy_of($readers[ rand @readers ]) }
 	}
@@ -240,7 +255,258 @@ sub interleavings
 	return;
 }
 
+# ---------- processes that do as they like ----------
+
+my $folder = $node->basedir;
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+
+sub is_over
+{
+	my ($what) = @_;
+
+	return -e "$folder/$what";
+}
+
+# A lost connection is made again; what else may fail is done again.
+sub go_on
+{
+	my ($client) = @_;
+	my ($dbh, $error) = ($client->{dbh}, $@);
+
+	return sleep 0.05 unless $dbh;
+	my $state = $dbh->state;
+	if ($dbh->ping > 0)
+	{
+		die "$client->{name}: $error" unless $state =~ $Conversation::IN_VAIN;
+		$dbh->rollback unless $dbh->{AutoCommit};
+		return;
+	}
+	abandon(delete $client->{dbh});
+	return;
+}
+
+sub transaction
+{
+	my ($writer) = @_;
+	my $dbh = $writer->{dbh};
+
+	$dbh->begin_work;
+	$dbh->do('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ') if rand() < 0.2;
+	foreach (0 .. rand 4)
+	{
+		$dbh->pg_savepoint('s');
+		Conversation::act($writer);
+		sleep $writer->{delay} * rand;
+		$dbh->pg_rollback_to('s') if rand() < 0.2;
+	}
+	rand() < 0.85 ? $dbh->commit : $dbh->rollback;
+	return;
+}
+
+sub write_on
+{
+	my ($writer) = @_;
+
+	srand $writer->{seed};
+	until (is_over('written'))
+	{
+		eval {
+			unless ($writer->{dbh})
+			{
+				$writer->{dbh} = connect_to($node);
+				$writer->{dbh}->do(q{SET application_name = 'client'});
+				$writer->{dbh}->do('SET synchronous_commit = off') if $writer->{hasty};
+			}
+			rand() < 0.4 ? Conversation::act($writer) : transaction($writer);
+			1;
+		} or go_on($writer);
+		sleep 0.01 * rand;
+	}
+	return;
+}
+
+sub connect_reader
+{
+	my ($reader) = @_;
+	my @nodes = @{ $reader->{nodes} };
+
+	$reader->{dbh} = Conversation::connect_as($nodes[ rand @nodes ], $reader->{picture}{user});
+	$reader->{dbh}->do(q{SET application_name = 'client'});
+	return unless $reader->{listens};
+
+	# What was only heard may be taken back by a crash
+	$reader->{picture} = $reader->{kept}->copy;
+	$reader->{dbh}->do("SELECT chatrel.$reader->{listens}");
+	catch_up($reader);
+	return;
+}
+
+sub catch_up
+{
+	my ($reader) = @_;
+
+	1 while read_page($reader);
+	$reader->{kept} = $reader->{picture}->copy;
+	return;
+}
+
+sub read_page
+{
+	my ($reader, $wait) = @_;
+	my @limits = (1, 5, 100);
+
+	return $reader->{picture}->sync($reader->{dbh}, limit => 1 + int rand $limits[ rand @limits ], wait => $wait);
+}
+
+sub hear
+{
+	my ($reader) = @_;
+	my $dbh = $reader->{dbh};
+	my $in = '';
+
+	vec($in, $dbh->{pg_socket}, 1) = 1;
+	select $in, undef, undef, 0.05;
+	while (my $notify = $dbh->pg_notifies)
+	{
+		my ($kind, $event) = %{ decode_json($notify->[2]) };
+
+		if ($kind ne 'relisten') { $reader->{picture}->hears($dbh, $kind, $event); $reader->{events}++; next }
+		Conversation::call($dbh, 'listen_group(?)', $event->{group_id});
+		catch_up($reader);
+	}
+	return;
+}
+
+# Disconnects now and then; one that does not listen may also forget what it has not kept.
+sub read_something
+{
+	my ($reader) = @_;
+	my $dice = rand;
+
+	connect_reader($reader) unless $reader->{dbh};
+	if ($reader->{listens}) { hear($reader) }
+	else { read_page($reader, rand() < 0.5 ? undef : int(rand 100) . ' ms') }
+	$reader->{kept} = $reader->{picture}->copy if !$reader->{listens} && $dice > 0.95;
+	$reader->{picture} = $reader->{kept}->copy if !$reader->{listens} && $dice < 0.02;
+	catch_up($reader) if $reader->{listens} && $dice < 0.2;
+	abandon(delete $reader->{dbh}) if $dice < 0.03;
+	return;
+}
+
+sub read_on
+{
+	my ($reader) = @_;
+
+	srand $reader->{seed};
+	until (is_over('read'))
+	{
+		eval { read_something($reader); 1 } or go_on($reader);
+		sleep 0.02 * rand;
+	}
+	wait_until(sub { return eval { connect_reader($reader) unless $reader->{dbh}; catch_up($reader); 1 } || go_on($reader) && 0 })
+		or die "$reader->{name} does not come to an end";
+	my $dbh = Conversation::connect_as($node, $reader->{picture}{user});
+	append_to_file("$folder/$reader->{name}", encode_json({ events => $reader->{events} // scalar keys %{ $reader->{picture}{seen} },
+		wrong => [ $reader->{picture}->differences($dbh) ] }));
+	return;
+}
+
+# ---------- what is done to the server ----------
+
+my @crashes = (
+	sub { $node->kill9; start_again($node) },
+	sub { $node->stop('immediate'); start_again($node) },
+	sub {
+		my $log = -s $node->logfile;
+
+		wait_until(sub {
+			my $pid = eval { $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE application_name = 'client' LIMIT 1}) };
+			kill 'KILL', $pid if $pid;
+			return slurp_file($node->logfile, $log) =~ /all server processes terminated; reinitializing/;
+		}) or die 'no crash';
+		$node->poll_query_until('postgres', 'SELECT true') or die 'the server does not come back';
+	},
+);
+
+# Some clients lose their connection at any moment, and sometimes all do.
+sub disturb
+{
+	my $until = time + $seconds;
+	my $pause = $seconds / 5;
+	my $next = time + $pause;
+	my $crashes = 0;
+
+	while (time < $until)
+	{
+		if (time > $next)
+		{
+			$crashes[ $crashes++ % @crashes ]->();
+			$next = time + $pause;
+		}
+		$node->safe_psql('postgres', q{
+			SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'client' AND random() < 0.1});
+		sleep 0.1 + 0.2 * rand;
+	}
+	return $crashes;
+}
+
+sub start_standby
+{
+	$node->backup('base');
+	$standby->init_from_backup($node, 'base', has_streaming => 1);
+	$standby->append_conf('postgresql.conf', "wal_retrieve_retry_interval = 100ms\n");
+	$standby->start;
+	return;
+}
+
+sub storm
+{
+	my $picture = sub { return Conversation->new(Conversation::connect_as($node, { @_ }->{user} // 0), @_) };
+	my @readers = (
+		{ name => 'all', picture => $picture->(user => 1) },
+		{ name => 'one group', picture => $picture->(user => 2, group => 2) },
+		{ name => 'a wanderer', picture => $picture->(user => 5, wanders => 1) },
+		{ name => 'a gateway', picture => $picture->() },
+		{ name => 'on the standby, too', picture => $picture->(user => 4), nodes => [ $node, $standby ] },
+		{ name => 'a listener', picture => $picture->(user => 3), listens => 'listen()' },
+		{ name => 'a listening gateway', picture => $picture->(), listens => 'listen_all()' },
+	);
+	my @writers = ((map { { name => "w$_", delay => 0.01 } } 1 .. 4), { name => 'late', delay => 0.5 }, { name => 'hasty', delay => 0.01, hasty => 1 });
+
+	foreach my $client (@readers, @writers) { $client->{seed} = int rand 2**31 }
+	foreach my $reader (@readers)
+	{
+		$reader->{nodes} //= [$node];
+		$reader->{kept} = $reader->{picture}->copy;
+	}
+
+	my @reading = map { my $reader = $_; spawn(sub { read_on($reader) }) } @readers;
+	my @writing = map { my $writer = $_; spawn(sub { write_on($writer) }) } @writers;
+	my $crashes = disturb();
+	append_to_file("$folder/written", '');
+	is(reap(@writing), 0, 'the writers went on');
+	# Its commit is flushed, and with it all before it
+	$node->safe_psql('postgres', q{SELECT chatrel.send_group_message(1, 'the last', as_user => 1)});
+	$node->wait_for_catchup($standby);
+	append_to_file("$folder/read", '');
+	is(reap(@reading), 0, "the readers went on, with $crashes crashes");
+	check_reader($_->{name}) foreach @readers;
+	return;
+}
+
+sub check_reader
+{
+	my ($name) = @_;
+	my $found = decode_json(eval { slurp_file("$folder/$name") } // '{"wrong": ["has left nothing"], "events": 0}');
+
+	is(join("\n", @{ $found->{wrong} }[ 0 .. min(20, scalar @{ $found->{wrong} }) - 1 ]), '', "$name: the picture is that of the tables, of $found->{events} events");
+	cmp_ok($found->{events}, '>', 20, "$name: there were events");
+	return;
+}
+
 interleavings();
 $_->disconnect foreach $admin, values %as, map { $_->{dbh} } @writers;
-$node->stop;
+start_standby();
+storm();
+$_->stop foreach $standby, $node;
 done_testing();
