@@ -273,7 +273,7 @@ void
 remove_all_memberships(int64 user_id)
 {
 	Datum		values[] = {Int64GetDatum(user_id)};
-	PlanResult	removed = plan_run(&memberships_remove, PLAN_WRITE, values, NULL);
+	PlanResult	removed = plan_run(&memberships_remove, PLAN_CASCADE, values, NULL);
 
 	if (plan_run(&any_membership, PLAN_WRITE, values, NULL).nrows > 0)
 		error_change_suppressed("groups_members");

@@ -8,6 +8,8 @@
  *
  * A deleted message stays as a row without a text: those who answer it, or have
  * read up to it, still find it.  Its earlier texts go from the recorded events too.
+ * So do its reactions and its pin, even those that the transaction's snapshot does
+ * not see: for one of them it fails, as others have come first.
  */
 #include "postgres.h"
 
