@@ -275,7 +275,7 @@ remove_all_memberships(int64 user_id)
 	Datum		values[] = {Int64GetDatum(user_id)};
 	PlanResult	removed = plan_run(&memberships_remove, PLAN_CASCADE, values, NULL);
 
-	if (plan_run(&any_membership, PLAN_WRITE, values, NULL).nrows > 0)
+	if (plan_run(&any_membership, PLAN_LATEST, values, NULL).nrows > 0)
 		error_change_suppressed("groups_members");
 	announce_removals(&removed, user_id, LEFT_BY_DELETION);
 }

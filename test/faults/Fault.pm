@@ -189,7 +189,7 @@ sub check_cursors
 		do
 		{
 			$answer = sync_as_watcher($world, $dbh, $cursor);
-			$times{ $_->{id} }++ foreach $answer ? @{ $answer->{messages} } : ();
+			$times{ $_->{id} }++ foreach $answer ? messages_in($answer) : ();
 			$cursor = $answer->{cursor} if $answer;
 		} while ($answer && $answer->{more});
 		$ledger->enter('wrong', "a cursor of what is gone was taken: $taken->{cursor}") if $taken->{is} eq 'gone' && $answer;
