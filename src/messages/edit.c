@@ -24,7 +24,7 @@
 #include "core/plans.h"
 #include "delivery/record.h"
 #include "groups/members.h"
-#include "messages/message.h"
+#include "messages/edit.h"
 #include "messages/pins.h"
 #include "messages/reactions.h"
 
@@ -206,7 +206,7 @@ forget_edits(int64 message_id)
 	(void) plan_run(&edits_forget, PLAN_WRITE, values, NULL);
 }
 
-static void
+void
 delete_message(const Message *message, int64 actor_id)
 {
 	Datum		values[] = {Int64GetDatum(message->group_id), Int64GetDatum(message->id)};

@@ -20,6 +20,7 @@
 #include "relationships/removal.h"
 #include "users/guard.h"
 #include "users/link_triggers.h"
+#include "users/names.h"
 #include "users/users.h"
 
 #define CREATE_USER \
@@ -82,15 +83,6 @@ PG_FUNCTION_INFO_V1(chatrel_delete_user);
 #define RENUMBER_ATTEMPTS	3
 
 /* ---------- creating ---------- */
-
-static void
-error_user_exists(const char *username)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_UNIQUE_VIOLATION),
-			 errmsg("user \"%s\" already exists", username),
-			 err_constraint("users", "users_username_key")));
-}
 
 static void
 error_role_taken(const char *role_name)
