@@ -341,3 +341,6 @@ GRANT USAGE ON TYPE chatrel.chat_group TO PUBLIC;
 
 -- Of groups that the user may be no member of: granted by name.
 REVOKE ALL ON FUNCTION chatrel.group_members_of(bigint[]) FROM PUBLIC;
+
+-- The trigger's function is for the trigger.
+REVOKE ALL ON FUNCTION chatrel.count_members() FROM PUBLIC;

@@ -141,24 +141,36 @@ forget_admission(int64 group_id, int64 user_id)
 	plan_run(&request_forget, PLAN_WRITE, values, NULL);
 }
 
-/* Makes the user a member, and settles what was to lead to it; false if it is one. */
+/*
+ * Makes the user a member, and settles what was to lead to it; false if it is one.
+ * Once more where the user is just leaving.
+ */
 bool
 join(int64 group_id, int64 user_id, int64 actor_id, JoinReason reason)
 {
 	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id)};
 	char	   *username = lock_user_to_join(user_id);
-	PlanResult	state = plan_run(&join_state, PLAN_WRITE, values, NULL);
-	bool		joined;
 
-	if (state.nrows == 0)
-		error_group_not_found(group_id);
-	if (is_so(&state, STATE_MEMBER))
-		return false;
-	check_may_join(&state, group_id, user_id, reason);
-	joined = add_member(group_id, user_id, actor_id, username);
-	if (is_so(&state, STATE_INVITED) || is_so(&state, STATE_REQUESTED))
-		forget_admission(group_id, user_id);
-	return joined;
+	for (int i = 0; i < MAX_TRIES; i++)
+	{
+		PlanResult	state = plan_run(&join_state, PLAN_WRITE, values, NULL);
+		bool		joined;
+
+		if (state.nrows == 0)
+			error_group_not_found(group_id);
+		if (is_so(&state, STATE_MEMBER))
+		{
+			if (stays_member(group_id, user_id))
+				return false;
+			continue;
+		}
+		check_may_join(&state, group_id, user_id, reason);
+		joined = add_member(group_id, user_id, actor_id, username);
+		if (is_so(&state, STATE_INVITED) || is_so(&state, STATE_REQUESTED))
+			forget_admission(group_id, user_id);
+		return joined;
+	}
+	error_change_suppressed("groups_members");
 }
 
 Datum

@@ -231,6 +231,15 @@ lock_membership(int64 user_id, int64 group_id, GroupAct act)
 		wait_for_turn(&member);
 }
 
+/* Whether a user that was found to be a member is one until the transaction ends */
+bool
+stays_member(int64 group_id, int64 user_id)
+{
+	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id)};
+
+	return plan_run(&member_lock, PLAN_WRITE, values, NULL).nrows > 0;
+}
+
 /*
  * Locks an actor and another user, as far as they are members, so that nothing else
  * is done by or to either meanwhile; with the owners, where it matters whether there

@@ -278,6 +278,7 @@ ROLLBACK TO s;
 -- export_user and erase_user
 INSERT INTO chatrel.groups (id, name, creator_id) VALUES (9001, 'talk', 9001);
 SELECT count(chatrel.join_group(9001, as_user => 9000 + n)) FROM generate_series(1, 3) n;
+UPDATE chatrel.groups_members SET role = 'owner';
 ALTER SEQUENCE chatrel.event_ids RESTART 90000;
 SELECT count(chatrel.send_group_message(9001, text, client_key => key, mentions => mentions, metadata => metadata)) FROM (VALUES
 	('my address is here', 'first', NULL::bigint[], NULL::jsonb), ('and more', NULL, '{9002}', '{"place": "home"}'), ('deleted by myself', 'third', NULL, NULL)) m (text, key, mentions, metadata);
@@ -300,6 +301,7 @@ ROLLBACK TO s;
 -- erase_user: what remains
 INSERT INTO chatrel.groups (id, name, creator_id) VALUES (9001, 'talk', 9001);
 SELECT count(chatrel.join_group(9001, as_user => 9000 + n)) FROM generate_series(1, 3) n;
+UPDATE chatrel.groups_members SET role = 'owner';
 SELECT count(chatrel.send_group_message(9001, text, client_key => key, mentions => mentions, metadata => metadata)) FROM (VALUES
 	('secret one', 'secret key', NULL::bigint[], NULL::jsonb), ('secret two', NULL, '{9002}', '{"secret": "place"}'), ('secret three', 'secret third', NULL, NULL)) m (text, key, mentions, metadata);
 SELECT min(id) AS first, max(id) AS third FROM chatrel.groups_messages WHERE sender_id = 9001 \gset
