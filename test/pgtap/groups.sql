@@ -31,6 +31,7 @@ SELECT throws_ok($$ SELECT chatrel.leave_group(99) $$, 'P0002', 'group 99 does n
 SELECT is(chatrel.join_group(1, as_user => 3), true, 'cyd joins');
 SELECT is(chatrel.join_group(1, as_user => 2), true, 'bob joins');
 SELECT is(jsonb_path_query_array(chatrel.get_group(1), '$.members[*].id'), '[1, 3, 2]', 'members in the order of joining');
+SELECT chatrel.set_role(1, 3, 'owner');
 SELECT is(chatrel.leave_group(1), true, 'ann leaves');
 SELECT is(chatrel.join_group(1), true, 'and joins');
 SELECT is(jsonb_path_query_array(chatrel.get_group(1), '$.members[*].id'), '[3, 2, 1]', 'the one who came back is the last');
