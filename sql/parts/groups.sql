@@ -13,7 +13,9 @@ CREATE TABLE chatrel.groups (
 	description text CHECK (description <> ''),
 	metadata jsonb,
 	archived_at timestamptz,
-	CONSTRAINT groups_name_or_direct CHECK ((name IS NULL) = (visibility = 'direct'))
+	direct_key bigint[],
+	CONSTRAINT groups_name_or_direct CHECK ((name IS NULL) = (visibility = 'direct')),
+	CONSTRAINT groups_direct_key_check CHECK ((direct_key IS NOT NULL) = (visibility = 'direct'))
 );
 
 /*
@@ -22,6 +24,10 @@ CREATE TABLE chatrel.groups (
  * for those who refer to the group.
  */
 CREATE UNIQUE INDEX groups_name_key ON chatrel.groups (name) WHERE visibility = 'public';
+
+-- One conversation of the same people: src/groups/direct.c.
+CREATE UNIQUE INDEX groups_direct_key_key ON chatrel.groups (direct_key)
+	WHERE direct_key IS NOT NULL;
 
 -- What find_groups() looks for: src/groups/directory.c.  A word has up to 2047 bytes.
 CREATE INDEX groups_words_idx ON chatrel.groups
@@ -49,6 +55,11 @@ COMMENT ON COLUMN chatrel.groups.metadata IS
 	'what the application keeps with it: a JSON object of at most 8192 bytes';
 COMMENT ON COLUMN chatrel.groups.archived_at IS
 	'since when nothing is written to the group; null if it is not archived';
+COMMENT ON COLUMN chatrel.groups.direct_key IS
+	'of a direct conversation: its people, by their ids in order; null of other groups';
+COMMENT ON CONSTRAINT groups_direct_key_check ON chatrel.groups IS
+	'a direct conversation, and nothing else, is found by its people';
+COMMENT ON INDEX chatrel.groups_direct_key_key IS 'one direct conversation of the same people';
 COMMENT ON CONSTRAINT groups_name_or_direct ON chatrel.groups IS
 	'a direct conversation has no name';
 COMMENT ON INDEX chatrel.groups_name_key IS 'one public group of a name';
@@ -297,6 +308,14 @@ CREATE FUNCTION chatrel.leave_group(group_id bigint, as_user bigint DEFAULT NULL
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
 COMMENT ON FUNCTION chatrel.leave_group(bigint, bigint) IS
 	'ends the user''s membership and replaces the group''s channel; false if it was no member';
+
+CREATE FUNCTION chatrel.direct_group(user_ids bigint[], as_user bigint DEFAULT NULL)
+	RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'chatrel_direct_group'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 10000;
+COMMENT ON FUNCTION chatrel.direct_group(bigint[], bigint) IS
+	'the direct conversation of the user and these others, 49 at most, which begins if there is '
+	'none yet and nobody refuses: a group as get_group() returns it, whose "name" is null';
 
 CREATE FUNCTION chatrel.get_group(group_id bigint, member_limit integer DEFAULT 50,
 		as_user bigint DEFAULT NULL) RETURNS jsonb

@@ -65,6 +65,7 @@ ban(int64 group_id, int64 actor_id, int64 user_id, TimestampTz until)
 	bool		removed;
 	bool		banned;
 
+	keep_group(group_id);
 	lock_to_moderate(&pair, group_id, actor_id, user_id);
 	if (!found)
 		error_user_not_found(user_id);

@@ -16,16 +16,9 @@
 #include "core/plans.h"
 #include "groups/member_counters.h"
 
-/* With what this transaction has not written yet: $3 groups, $4 how many */
-#define MEMBER_COUNT \
-	"(SELECT COALESCE(pg_catalog.sum(c.members), 0)::pg_catalog.int8 FROM" \
-	" (SELECT group_id, members FROM chatrel.groups_counters UNION ALL SELECT *" \
-	" FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4)) pending) c" \
-	" WHERE c.group_id" EQ "g.id)"
-
 /* $1 after, $2 how many */
 #define PAGE(filter) \
-	"SELECT g.id, g.name, g.description, g.join_policy, " MEMBER_COUNT ", g.created_at" \
+	"SELECT g.id, g.name, g.description, g.join_policy, " MEMBER_COUNT("g.id", "$3", "$4") ", g.created_at" \
 	" FROM (SELECT * FROM chatrel.groups g WHERE g.visibility" EQ "'public'" \
 	" AND g.id" GT "$1" filter " ORDER BY g.id LIMIT $2) g ORDER BY g.id"
 

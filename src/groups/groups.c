@@ -16,6 +16,7 @@
 #include "core/plans.h"
 #include "groups/group.h"
 #include "groups/group_settings.h"
+#include "groups/groups.h"
 #include "groups/member_counters.h"
 #include "groups/members.h"
 
@@ -117,20 +118,13 @@ chatrel_create_group(PG_FUNCTION_ARGS)
 }
 
 Datum
-chatrel_get_group(PG_FUNCTION_ARGS)
+group_document(int64 group_id, int64 user_id, int64 member_limit, PlanAccess access)
 {
-	int64		group_id = require_int64(fcinfo, 0, "group_id");
-	int64		member_limit = require_integer(fcinfo, 1, "member_limit", 0);
-	int64		user_id = acting_user(fcinfo);
 	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id),
 	Int64GetDatum(member_limit + 1)};
-	OwnerScope	scope;
-	PlanResult	group;
+	PlanResult	group = plan_run(&group_of_member, access, values, NULL);
 	JsonWriter	json;
-	Datum		result;
 
-	owner_begin(&scope, fcinfo);
-	group = plan_run(&group_of_member, PLAN_READ, values, NULL);
 	if (group.nrows == 0)
 		error_group_not_found(group_id);
 	json_begin_jsonb(&json);
@@ -139,7 +133,20 @@ chatrel_get_group(PG_FUNCTION_ARGS)
 	if (group.nrows > member_limit) /* each row has a member: the user is one */
 		json_int64(&json, "member_count", count_members(group_id));
 	json_end_object(&json);
-	result = SPI_datumTransfer(json_end_jsonb(&json), false, -1);
+	return SPI_datumTransfer(json_end_jsonb(&json), false, -1);
+}
+
+Datum
+chatrel_get_group(PG_FUNCTION_ARGS)
+{
+	int64		group_id = require_int64(fcinfo, 0, "group_id");
+	int64		member_limit = require_integer(fcinfo, 1, "member_limit", 0);
+	int64		user_id = acting_user(fcinfo);
+	OwnerScope	scope;
+	Datum		result;
+
+	owner_begin(&scope, fcinfo);
+	result = group_document(group_id, user_id, member_limit, PLAN_READ);
 	owner_end(&scope);
 
 	PG_RETURN_DATUM(result);

@@ -22,39 +22,52 @@ static SqlPlan join_state = {
 	" g.archived_at IS NOT NULL,"
 	" EXISTS (SELECT FROM chatrel.groups_members m"
 	" WHERE m.group_id" EQ "g.id AND m.user_id" EQ "$2),"
-	" EXISTS (SELECT FROM chatrel.groups_bans b WHERE b.group_id" EQ "g.id AND b.user_id" EQ "$2"
-	" AND (b.until IS NULL OR b.until" GT "pg_catalog.clock_timestamp())),"
+	" " BANNED("g.id", "$2") ", " INVITED("g.id", "$2") ","
 	" EXISTS (SELECT FROM chatrel.groups_invitations i"
-	" WHERE i.group_id" EQ "g.id AND i.user_id" EQ "$2),"
-	" EXISTS (SELECT FROM chatrel.groups_join_requests r"
+	" WHERE i.group_id" EQ "g.id AND i.user_id" EQ "$2)"
+	" OR EXISTS (SELECT FROM chatrel.groups_join_requests r"
 	" WHERE r.group_id" EQ "g.id AND r.user_id" EQ "$2)"
 	" FROM chatrel.groups g WHERE g.id" EQ "$1",
 	.expected = SPI_OK_SELECT,
 	PLAN_ARGS(INT8OID, INT8OID)
 };
 
-/* Its columns */
-enum
-{
-	STATE_PUBLIC = 1,
-	STATE_OPEN,
-	STATE_ARCHIVED,
-	STATE_MEMBER,
-	STATE_BANNED,
-	STATE_INVITED,
-	STATE_REQUESTED
-};
-
-static SqlPlan invitation_forget = {
-	.sql = "DELETE FROM chatrel.groups_invitations WHERE group_id" EQ "$1 AND user_id" EQ "$2",
+/* $3 null: whoever has made them; locked in order, before they are deleted */
+static SqlPlan invitations_remove = {
+	.sql = "WITH locked AS MATERIALIZED ("
+	"SELECT * FROM chatrel.groups_invitations"
+	" WHERE group_id" EQ "$1 AND user_id" EQ "$2 AND ($3 IS NULL OR invited_by" EQ "$3)"
+	" ORDER BY invited_by FOR UPDATE)"
+	" DELETE FROM chatrel.groups_invitations i USING locked WHERE i.group_id" EQ "locked.group_id"
+	" AND i.user_id" EQ "locked.user_id AND i.invited_by" EQ "locked.invited_by",
 	.expected = SPI_OK_DELETE,
-	PLAN_ARGS(INT8OID, INT8OID)
+	PLAN_ARGS(INT8OID, INT8OID, INT8OID)
 };
 
-static SqlPlan request_forget = {
+static SqlPlan request_remove = {
 	.sql = "DELETE FROM chatrel.groups_join_requests WHERE group_id" EQ "$1 AND user_id" EQ "$2",
 	.expected = SPI_OK_DELETE,
 	PLAN_ARGS(INT8OID, INT8OID)
+};
+
+static SqlPlan invitations_of_user_remove = {
+	.sql = "WITH locked AS MATERIALIZED ("
+	"SELECT * FROM chatrel.groups_invitations WHERE user_id" EQ "$1"
+	" ORDER BY group_id, invited_by FOR UPDATE)"
+	" DELETE FROM chatrel.groups_invitations i USING locked WHERE i.group_id" EQ "locked.group_id"
+	" AND i.user_id" EQ "locked.user_id AND i.invited_by" EQ "locked.invited_by",
+	.expected = SPI_OK_DELETE,
+	PLAN_ARGS(INT8OID)
+};
+
+static SqlPlan requests_of_user_remove = {
+	.sql = "WITH locked AS MATERIALIZED ("
+	"SELECT * FROM chatrel.groups_join_requests WHERE user_id" EQ "$1"
+	" ORDER BY group_id FOR UPDATE)"
+	" DELETE FROM chatrel.groups_join_requests r USING locked"
+	" WHERE r.group_id" EQ "locked.group_id AND r.user_id" EQ "locked.user_id",
+	.expected = SPI_OK_DELETE,
+	PLAN_ARGS(INT8OID)
 };
 
 /* Nobody joins before this transaction has ended. */
@@ -83,7 +96,7 @@ static SqlPlan leave_state = {
 PG_FUNCTION_INFO_V1(chatrel_join_group);
 PG_FUNCTION_INFO_V1(chatrel_leave_group);
 
-/* ---------- joining ---------- */
+/* ---------- what lets in ---------- */
 
 static bool
 is_so(const PlanResult *state, int column)
@@ -91,7 +104,64 @@ is_so(const PlanResult *state, int column)
 	return DatumGetBool(result_datum(state, 0, column));
 }
 
-static void
+/* What has committed counts, whatever the isolation level; false if there is no such group. */
+bool
+read_entry(Entry *state, int64 group_id, int64 user_id)
+{
+	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id)};
+	PlanResult	found = plan_run(&join_state, PLAN_LATEST, values, NULL);
+
+	if (found.nrows == 0)
+		return false;
+	state->is_public = is_so(&found, 1);
+	state->is_open = is_so(&found, 2);
+	state->is_archived = is_so(&found, 3);
+	state->is_member = is_so(&found, 4);
+	state->is_banned = is_so(&found, 5);
+	state->is_invited = is_so(&found, 6);
+	state->is_awaited = is_so(&found, 7);
+	return true;
+}
+
+/* Those that one member has made, or all if it is 0 */
+uint64
+remove_invitations(int64 group_id, int64 user_id, int64 invited_by)
+{
+	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id),
+	Int64GetDatum(invited_by)};
+
+	return plan_run(&invitations_remove, PLAN_CASCADE, values, invited_by == 0 ? "  n" : NULL).nrows;
+}
+
+bool
+remove_join_request(int64 group_id, int64 user_id)
+{
+	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id)};
+
+	return plan_run(&request_remove, PLAN_CASCADE, values, NULL).nrows > 0;
+}
+
+/* What was to let a user in is settled. */
+void
+forget_admission(int64 group_id, int64 user_id)
+{
+	(void) remove_invitations(group_id, user_id, 0);
+	(void) remove_join_request(group_id, user_id);
+}
+
+/* Of a user that is deleted */
+void
+remove_all_admissions(int64 user_id)
+{
+	Datum		values[] = {Int64GetDatum(user_id)};
+
+	plan_run(&invitations_of_user_remove, PLAN_CASCADE, values, NULL);
+	plan_run(&requests_of_user_remove, PLAN_CASCADE, values, NULL);
+}
+
+/* ---------- joining ---------- */
+
+void
 error_banned(int64 user_id, int64 group_id)
 {
 	ereport(ERROR,
@@ -112,33 +182,30 @@ error_not_open(int64 user_id, int64 group_id)
 			 err_column("groups", "join_policy")));
 }
 
-/* Nothing is said of a group that the user cannot know of. */
-static void
-check_may_join(const PlanResult *state, int64 group_id, int64 user_id, JoinReason reason)
+/* What keeps everybody out, or this user, whatever lets it in */
+void
+check_may_enter(const Entry *state, int64 group_id, int64 user_id)
 {
-	bool		let_in = reason != JOIN_FREELY || is_so(state, STATE_INVITED);
-
-	if (!is_so(state, STATE_PUBLIC) && !let_in)
-		error_group_not_found(group_id);
-	if (is_so(state, STATE_BANNED))
+	if (state->is_banned)
 		error_banned(user_id, group_id);
-	if (is_so(state, STATE_ARCHIVED))
+	if (state->is_archived)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("group %lld is archived", (long long) group_id),
 				 err_column("groups", "archived_at")));
-	if (!is_so(state, STATE_OPEN) && !let_in)
-		error_not_open(user_id, group_id);
 }
 
-/* What was to let a user in is settled. */
-void
-forget_admission(int64 group_id, int64 user_id)
+/* Nothing is said of a group that the user cannot know of. */
+static void
+check_may_join(const Entry *state, int64 group_id, int64 user_id, JoinReason reason)
 {
-	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id)};
+	bool		let_in = reason != JOIN_FREELY || state->is_invited;
 
-	plan_run(&invitation_forget, PLAN_WRITE, values, NULL);
-	plan_run(&request_forget, PLAN_WRITE, values, NULL);
+	if (!state->is_public && !let_in)
+		error_group_not_found(group_id);
+	check_may_enter(state, group_id, user_id);
+	if (!state->is_open && !let_in)
+		error_not_open(user_id, group_id);
 }
 
 /*
@@ -148,17 +215,16 @@ forget_admission(int64 group_id, int64 user_id)
 bool
 join(int64 group_id, int64 user_id, int64 actor_id, JoinReason reason)
 {
-	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id)};
 	char	   *username = lock_user_to_join(user_id);
 
 	for (int i = 0; i < MAX_TRIES; i++)
 	{
-		PlanResult	state = plan_run(&join_state, PLAN_WRITE, values, NULL);
+		Entry		state;
 		bool		joined;
 
-		if (state.nrows == 0)
+		if (!read_entry(&state, group_id, user_id))
 			error_group_not_found(group_id);
-		if (is_so(&state, STATE_MEMBER))
+		if (state.is_member)
 		{
 			if (stays_member(group_id, user_id))
 				return false;
@@ -166,7 +232,7 @@ join(int64 group_id, int64 user_id, int64 actor_id, JoinReason reason)
 		}
 		check_may_join(&state, group_id, user_id, reason);
 		joined = add_member(group_id, user_id, actor_id, username);
-		if (is_so(&state, STATE_INVITED) || is_so(&state, STATE_REQUESTED))
+		if (state.is_awaited)
 			forget_admission(group_id, user_id);
 		return joined;
 	}

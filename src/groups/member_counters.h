@@ -7,6 +7,16 @@
 
 #include "core/plans.h"
 
+/*
+ * In a plan: how many members a group has, with what uncommitted_members() gives, as
+ * two parameters.
+ */
+#define MEMBER_COUNT(group_id, groups, members) \
+	"(SELECT COALESCE(pg_catalog.sum(c.members), 0)::pg_catalog.int8 FROM" \
+	" (SELECT group_id, members FROM chatrel.groups_counters UNION ALL SELECT *" \
+	" FROM ROWS FROM (pg_catalog.unnest(" groups "), pg_catalog.unnest(" members ")) pending) c" \
+	" WHERE c.group_id" EQ group_id ")"
+
 /* Between owner_begin() and owner_end(). */
 extern int64 count_members(int64 group_id);
 

@@ -18,7 +18,14 @@
 #include "core/plans.h"
 #include "delivery/events.h"
 #include "delivery/record.h"
+#include "groups/direct_pair.h"
 #include "groups/members.h"
+
+static SqlPlan group_share = {
+	.sql = "SELECT FROM chatrel.groups WHERE id" EQ "$1 FOR KEY SHARE",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID)
+};
 
 static SqlPlan member_lock = {
 	.sql = "SELECT " MEMBERSHIP_COLUMNS
@@ -213,22 +220,52 @@ wait_for_turn(const Membership *member)
 }
 
 /*
- * Makes sure that the user is a member who may do this, and keeps it one until the
- * transaction ends.
+ * Keeps a group from being deleted, for a row that will refer to it: the check of
+ * that would lock the group after the membership, out of the order.
  */
 void
-lock_membership(int64 user_id, int64 group_id, GroupAct act)
+keep_group(int64 group_id)
+{
+	Datum		values[] = {Int64GetDatum(group_id)};
+
+	plan_run(&group_share, PLAN_WRITE, values, NULL);
+}
+
+/*
+ * Makes sure that the user is a member, and keeps it one until the transaction ends,
+ * for an act that require_act() allows or not.
+ */
+void
+hold_membership(Membership *member, int64 user_id, int64 group_id, GroupAct act)
 {
 	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id)};
+	int64		other_id = is_writing(act) ? lock_direct_pair(group_id, user_id) : 0;
 	PlanResult	found = plan_run(&member_lock, PLAN_WRITE, values, NULL);
-	Membership	member;
 
 	if (found.nrows == 0)
 		error_no_membership(user_id, group_id, act);
-	read_membership(&member, &found, 0);
-	require_right(&member, act);
-	if (act == ACT_SEND && member.slow && member.role == ROLE_MEMBER)
-		wait_for_turn(&member);
+	read_membership(member, &found, 0);
+	member->other_id = other_id;
+}
+
+void
+require_act(const Membership *member, GroupAct act)
+{
+	require_right(member, act);
+	if (member->other_id != 0)
+		require_unblocked(member->user_id, member->other_id);
+	if (act == ACT_SEND && member->slow && member->role == ROLE_MEMBER)
+		wait_for_turn(member);
+}
+
+/* Makes sure that the user is a member who may do this. */
+void
+lock_membership(int64 user_id, int64 group_id, GroupAct act)
+{
+	Membership	member;
+
+	hold_membership(&member, user_id, group_id, act);
+	require_act(&member, act);
 }
 
 /* Whether a user that was found to be a member is one until the transaction ends */

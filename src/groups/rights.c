@@ -86,6 +86,7 @@ read_membership(Membership *member, const PlanResult *result, uint64 row)
 	member->moderated = column_is_true(result, row, 7);
 	member->by_request = column_is_true(result, row, 8);
 	member->slow = column_is_true(result, row, 9);
+	member->other_id = 0;
 }
 
 /* ---------- the rules ---------- */
@@ -99,6 +100,12 @@ lowest_role(const Membership *member, GroupAct act)
 	if ((act == ACT_SEND && member->moderated) || (act == ACT_INVITE && member->by_request))
 		return ROLE_MODERATOR;
 	return rules[act].lowest;
+}
+
+bool
+is_writing(GroupAct act)
+{
+	return rules[act].is_writing;
 }
 
 /* Which role somebody has, and not how the group is: that others may not, either. */

@@ -21,8 +21,7 @@ typedef enum GroupAct
 {
 	ACT_READ,
 	ACT_KEEP,					/* what is the member's own: read marks,
-								 * leaving, looking for a message that was
-								 * sent */
+								 * leaving, taking back an invitation */
 	ACT_SEND,
 	ACT_CHANGE,					/* edit, react, draw, publish */
 	ACT_DELETE_OWN,
@@ -49,6 +48,8 @@ typedef struct Membership
 	bool		moderated;		/* only moderators send */
 	bool		by_request;		/* moderators decide who joins */
 	bool		slow;
+	int64		other_id;		/* locked, of a direct conversation of two;
+								 * else 0 */
 } Membership;
 
 /* What a plan gives to read one: m is the membership, g its group. */
@@ -66,6 +67,7 @@ extern void read_membership(Membership *member, const PlanResult *result, uint64
 extern GroupRole parse_role(const char *name);
 extern const char *role_name(GroupRole role);
 
+extern bool is_writing(GroupAct act);
 extern bool may_act(const Membership *member, GroupAct act);
 extern void require_right(const Membership *member, GroupAct act);
 

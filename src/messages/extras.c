@@ -199,17 +199,18 @@ insert_extended(const MessageExtras *extras, const Datum *values)
 /*
  * The membership is locked before anything is looked up.  What a retry names may
  * be gone by now, and the sender may not send any more, and so its message is
- * looked for first.  Of two sends at the same
- * time the second waits in the index for the first, and then finds its message; in
- * a transaction that must not see it PostgreSQL raises 40001.
+ * looked for first.  Of two sends at the same time the second waits in the index for
+ * the first, and then finds its message; in a transaction that must not see it
+ * PostgreSQL raises 40001.
  */
 PlanResult
 add_message_with_extras(const MessageExtras *extras, const Datum *values, bool *is_new)
 {
 	int64		group_id = DatumGetInt64(values[1]);
 	int64		user_id = DatumGetInt64(values[2]);
+	Membership	member;
 
-	lock_membership(user_id, group_id, ACT_KEEP);
+	hold_membership(&member, user_id, group_id, ACT_SEND);
 	if (extras->client_key != NULL)
 	{
 		PlanResult	message = find_by_key(extras, group_id, user_id);
@@ -218,7 +219,7 @@ add_message_with_extras(const MessageExtras *extras, const Datum *values, bool *
 		if (message.nrows > 0)
 			return message;
 	}
-	lock_membership(user_id, group_id, ACT_SEND);
+	require_act(&member, ACT_SEND);
 	for (int i = 0; i < MAX_TRIES; i++)
 	{
 		PlanResult	message = {0};

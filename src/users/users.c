@@ -16,6 +16,7 @@
 #include "core/guc.h"
 #include "core/identity.h"
 #include "core/plans.h"
+#include "groups/joining.h"
 #include "groups/members.h"
 #include "relationships/removal.h"
 #include "users/guard.h"
@@ -178,6 +179,7 @@ remove_user(int64 user_id)
 	if (!mark_deleted(values))
 		return false;
 	remove_all_memberships(user_id);
+	remove_all_admissions(user_id);
 	remove_all_relationships(user_id);
 	return true;
 }

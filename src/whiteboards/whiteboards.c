@@ -198,6 +198,7 @@ chatrel_create_whiteboard(PG_FUNCTION_ARGS)
 	Datum		result;
 
 	owner_begin(&scope, fcinfo);
+	keep_group(group_id);
 	lock_membership(user_id, group_id, ACT_CHANGE);
 	created = plan_run(&whiteboard_create, PLAN_WRITE, values, NULL);
 	check_changed(created.nrows, 1, "whiteboards");
@@ -243,6 +244,7 @@ lock_member_of(Whiteboard *whiteboard, int64 user_id)
 	if (found.nrows == 0)
 		return false;
 	whiteboard->group_id = result_int64(&found, 0, 1);
+	keep_group(whiteboard->group_id);
 	lock_membership(user_id, whiteboard->group_id, ACT_CHANGE);
 	return true;
 }

@@ -1,0 +1,16 @@
+/*
+ * contact.h
+ *	  Who may begin a direct conversation with whom.
+ */
+#ifndef CHATREL_CONTACT_H
+#define CHATREL_CONTACT_H
+
+#include "fmgr.h"
+
+/*
+ * Between owner_begin() and owner_end(), with all of them locked FOR SHARE.  What
+ * has committed counts, whatever the isolation level.
+ */
+extern void require_contact(int64 user_id, Datum user_ids);
+
+#endif							/* CHATREL_CONTACT_H */
