@@ -26,7 +26,7 @@
 static SqlPlan event_add = {
 	.sql = "INSERT INTO chatrel.events"
 	" (kind, group_id, recipient_id, actor_id, user_id, message_id, detail)"
-	" VALUES ($1, NULLIF($2, 0), NULLIF($3, 0), NULLIF($4, 0), NULLIF($5, 0), NULLIF($6, 0), $7)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7)"
 	" RETURNING id, created_at",
 	.expected = SPI_OK_INSERT_RETURNING,
 	PLAN_ARGS(TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, JSONBOID)
@@ -86,9 +86,11 @@ insert_event(RecordedEvent *event)
 		Int64GetDatum(event->message_id),
 		PointerGetDatum(event->detail)
 	};
-	char		nulls[] = {' ', ' ', ' ', ' ', ' ', ' ', event->detail == NULL ? 'n' : ' ', '\0'};
+	char		nulls[lengthof(values) + 1] = "";
 	PlanResult	added;
 
+	for (int i = 0; i < lengthof(values); i++)
+		nulls[i] = values[i] == 0 ? 'n' : ' ';
 	prepare_to_draw_ids();
 	added = plan_run(&event_add, PLAN_WRITE, values, nulls);
 	if (added.nrows == 0)

@@ -25,7 +25,7 @@ error_cursor(void)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("invalid cursor"),
-			 errhint("Pass the cursor of an earlier answer as it was, 'now', or null for all messages.")));
+			 errhint("Pass the cursor of an earlier answer as it was, 'now', or null for all events.")));
 }
 
 /* A number in hexadecimal digits, and the character after it. */

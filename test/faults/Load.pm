@@ -96,6 +96,7 @@ sub act
 
 	if ($dice < 0.6) { $client->send_message($dbh, $group, $own->[0]) }
 	elsif ($dice < 0.75) { $client->follow($dbh, $user, one_of(grep { $_ != $user } @{ $world->{users} }), int rand 2) }
+	elsif ($dice < 0.87) { $client->mark($dbh, $world->{wall}{ $client->{name} }, $own->[0]) }
 	elsif ($dice < 0.97) { $client->member($dbh, $group, one_of(@$own[ 1 .. $#$own ]), int rand 2) }
 	else { $client->create($dbh, 'group', $user) }
 	return;
@@ -298,6 +299,10 @@ our %CALLS = (
 	listen_group => 'SELECT chatrel.listen_group(:group, :user)',
 	listen_all => 'SELECT chatrel.listen_all()',
 	unlisten => 'SELECT chatrel.unlisten()',
+	publish => q{SELECT chatrel.publish(:group, 'asked', '{"a": 1}', :user)},
+	group_members_of => 'SELECT chatrel.group_members_of(ARRAY[:group]::bigint[])',
+	purge_messages => q{SELECT chatrel.purge_messages('infinity', :group, 5)},
+	sync_all => q{SELECT chatrel.sync_all('now', wait => '20 ms')},
 	sync => q{SELECT chatrel.sync('now', wait => '20 ms', as_user => :user)},
 	relay_status => 'SELECT chatrel.relay_status()',
 	create_whiteboard => 'SELECT chatrel.create_whiteboard(:group, :user)',
@@ -371,10 +376,10 @@ sub sync_once
 			1 + int rand 200, $client->{name} eq 'waits' ? '200 ms' : undef, $client->{world}{watcher});
 	}, single => 1) eq 'done' or return;
 	$answer = decode_json($answer);
-	foreach my $message (map { $_->{group_message} // () } @{ $answer->{events} })
+	foreach my $event (map { values %$_ } @{ $answer->{events} })
 	{
-		$watcher->{twice}++ if vec($watcher->{seen}, $message->{id}, 1);
-		vec($watcher->{seen}, $message->{id}, 1) = 1;
+		$watcher->{twice}++ if vec($watcher->{seen}, $event->{id}, 1);
+		vec($watcher->{seen}, $event->{id}, 1) = 1;
 	}
 	$watcher->{cursor} = $answer->{cursor};
 	return $answer->{more} ? 1 : 0;

@@ -19,7 +19,7 @@ GRANT USAGE ON SCHEMA tap_eve TO PUBLIC;
 CREATE SCHEMA tap_app AUTHORIZATION tap_app;
 GRANT USAGE ON SCHEMA tap_app TO PUBLIC;
 
-SELECT plan(152);
+SELECT plan(161);
 SELECT throws_ok(format('INSERT INTO chatrel.users (id, username) VALUES (%s, ''x'')', id), '23514', NULL, 'no user ' || id) FROM unnest(ARRAY[0, -1]) AS id;
 
 ---------------------------------------------------------------------------
@@ -38,9 +38,10 @@ INSERT INTO calls VALUES ('chatrel.me(50, %s)'), ('chatrel.create_group(''x'', t
 	('chatrel.suggest_follows(10, %s)'), ('chatrel.relationship_to(''{1}'', %s)'), ('chatrel.follow_counts(1, %s)'),
 	('chatrel.create_whiteboard(1, %s)'), ('chatrel.get_whiteboard(1, %s)'), ('chatrel.change_whiteboard(1, ''{"stickers": []}'', ''raise'', %s)'),
 	('chatrel.delete_whiteboard(1, %s)'), ('chatrel.delete_sticker(1, 1, %s)'),
-	('chatrel.edit_message(1, 1, ''x'', %s)'), ('chatrel.delete_message(1, 1, %s)'), ('chatrel.get_message(1, 1, %s)');
-INSERT INTO calls VALUES ('chatrel.add_reaction(1, 1, ''x'', %s)'), ('chatrel.remove_reaction(1, 1, ''x'', %s)'), ('chatrel.pin_message(1, 1, %s)'),
-	('chatrel.unpin_message(1, 1, %s)'), ('chatrel.pinned_messages(1, %s)'), ('chatrel.mark_read(1, NULL, %s)'), ('chatrel.unread_counts(%s)');
+	('chatrel.edit_message(1, 1, ''x'', %s)'), ('chatrel.delete_message(1, 1, %s)'), ('chatrel.get_message(1, 1, %s)'),
+	('chatrel.add_reaction(1, 1, ''x'', %s)'), ('chatrel.remove_reaction(1, 1, ''x'', %s)'), ('chatrel.pin_message(1, 1, %s)'),
+	('chatrel.unpin_message(1, 1, %s)'), ('chatrel.pinned_messages(1, %s)'), ('chatrel.mark_read(1, NULL, %s)'), ('chatrel.unread_counts(%s)'),
+	('chatrel.publish(1, ''x'', ''{}'', %s)');
 SELECT is((SELECT count(*) FROM calls), (SELECT count(*) FROM pg_proc
 	WHERE pronamespace = 'chatrel'::regnamespace AND 'as_user' = ANY (proargnames)), 'the calls below are of all functions that have as_user');
 

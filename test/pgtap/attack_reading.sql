@@ -32,12 +32,14 @@ CREATE SCHEMA tap_eve AUTHORIZATION tap_eve;
 SELECT (chatrel.create_user('ann')).id, (chatrel.create_user('eve', 'tap_eve')).id;
 SELECT (chatrel.create_group('private', true, as_user => 1)).id, (chatrel.create_group('open', true, as_user => 2)).id;
 SELECT (chatrel.send_group_message(g, t, as_user => g)).id FROM (VALUES (1, 'secret'), (2, 'hello')) m (g, t);
+SELECT chatrel.add_reaction(group_id, id, message, sender_id), chatrel.pin_message(group_id, id, sender_id), chatrel.mark_read(group_id, id, sender_id)
+	FROM chatrel.groups_messages;
 SELECT chatrel.create_whiteboard(g, as_user => g) ->> 'id' FROM generate_series(1, 2) g;
 SELECT chatrel.change_whiteboard(g, jsonb_build_object('stickers', jsonb_build_array(jsonb_build_object('url', 'http://' || t, 'title', t))), as_user => g) ->> 'id'
 	FROM (VALUES (1, 'secret'), (2, 'hello')) m (g, t);
 SELECT count(*) FROM chatrel.listen(1), chatrel.listen_all();
 
-SELECT plan(128);
+SELECT plan(148);
 
 ---------------------------------------------------------------------------
 -- privileges that were meant for something else
@@ -49,18 +51,21 @@ SELECT is((SELECT string_agg(o, ', ') FROM (
 		UNION ALL SELECT nspname || ' ' || privilege_type FROM pg_namespace, aclexplode(nspacl) WHERE nspname = 'chatrel' AND grantee = 'tap_default'::regrole) g (o)),
 	NULL, 'default privileges give nothing of chatrel: neither its keys nor a trigger that runs as its owner');
 SELECT is((SELECT string_agg(relname, ', ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'chatrel'::regnamespace AND relkind IN ('r', 'v', 'S') AND has_table_privilege('public', oid, 'SELECT')),
-	'groups, groups_members, groups_messages, my_memberships, relationships, stickers, users, whiteboards', 'nor to everybody more than else');
+	'events, groups, groups_members, groups_messages, message_reactions, my_memberships, pinned_messages, read_marks, relationships, stickers, users, whiteboards', 'nor to everybody more than else');
 SELECT is((SELECT string_agg(proname, ', ' ORDER BY proname) FROM pg_proc WHERE pronamespace = 'chatrel'::regnamespace AND NOT has_function_privilege('public', oid, 'EXECUTE')),
-	'check_message_keys, count_follows, create_user, delete_user, keep_sender, link_users, listen_all, make_channel, mirror_user, relay_status, restore_user, unlink_users, verify_follow_counts, verify_users', 'and take nothing from who has USAGE');
+	'check_message_keys, count_follows, create_user, delete_user, group_members_of, keep_sender, link_users, listen_all, make_channel, mirror_user, note_deleted_group, purge_messages, relay_status, restore_user, sync_all, unlink_users, verify_follow_counts, verify_users', 'and take nothing from who has USAGE');
 SELECT ok(has_type_privilege('public', 'chatrel.follow_totals', 'USAGE'), 'a type neither');
 
 SET LOCAL ROLE tap_all;
 SELECT is_empty('TABLE chatrel.' || name, 'pg_read_all_data reads nothing of ' || name)
 	FROM unnest(ARRAY['users', 'groups', 'groups_members', 'groups_messages', 'relationships', 'whiteboards', 'stickers', 'my_memberships',
-		'groups_channels', 'users_channels', 'all_channel', 'follow_counters']) AS name;
+		'groups_channels', 'users_channels', 'all_channel', 'follow_counters', 'events', 'message_reactions', 'pinned_messages', 'read_marks', 'purges', 'epochs']) AS name;
 SELECT throws_ok('INSERT INTO chatrel.' || statement, '42501', NULL, 'pg_write_all_data puts no row there: ' || statement)
 	FROM unnest(ARRAY['users (username) VALUES (''x'')', 'groups (name, creator_id) VALUES (''x'', 1)', 'groups_members (group_id, user_id) VALUES (1, 2)',
-		'groups_messages (group_id, sender_id, message) VALUES (1, 1, ''forged'')', 'groups_channels VALUES (3)', 'users_channels VALUES (3)']) AS statement;
+		'groups_messages (group_id, sender_id, message) VALUES (1, 1, ''forged'')', 'groups_channels VALUES (3)', 'users_channels VALUES (3)',
+		'events (kind, group_id) VALUES (''forged'', 1)', 'message_reactions (group_id, message_id, user_id, reaction) VALUES (1, 1, 2, ''x'')',
+		'pinned_messages (group_id, message_id, place, pinned_by) VALUES (1, 1, 2, 2)', 'read_marks VALUES (2, 1, 1, ''{}'', ''{}'')', 'purges VALUES (1, 1, ''1'')',
+		'epochs (started_at, database_id, last_id) VALUES (now(), 1, 1)']) AS statement;
 WITH w AS (UPDATE chatrel.groups_channels SET channel = '00000000-0000-0000-0000-000000000000' RETURNING 1) SELECT is(count(*), 0::bigint, 'nor changes a channel') FROM w;
 WITH w AS (UPDATE chatrel.groups_members SET user_id = 2 RETURNING 1) SELECT is(count(*), 0::bigint, 'nor a membership') FROM w;
 WITH w AS (DELETE FROM chatrel.groups_messages RETURNING 1) SELECT is(count(*), 0::bigint, 'nor deletes a message') FROM w;
@@ -142,7 +147,8 @@ SELECT lives_ok(statement, 'no error tells: ' || statement) FROM unnest(ARRAY[
 RESET ROLE;
 SET LOCAL ROLE tap_mem;
 SELECT is_empty('SELECT FROM chatrel.' || name, 'who is nobody sees no ' || name)
-	FROM unnest(ARRAY['users', 'groups', 'groups_members', 'groups_messages', 'relationships', 'whiteboards', 'stickers', 'my_memberships']) AS name;
+	FROM unnest(ARRAY['users', 'groups', 'groups_members', 'groups_messages', 'relationships', 'whiteboards', 'stickers', 'my_memberships',
+		'events', 'message_reactions', 'pinned_messages', 'read_marks']) AS name;
 RESET ROLE;
 
 ---------------------------------------------------------------------------
@@ -191,7 +197,7 @@ SELECT is_empty($$ SELECT FROM pg_stats_ext WHERE schemaname = 'chatrel' $$, 'in
 
 SELECT throws_ok('SELECT ' || format(call, id), 'P0002', 'group ' || id || ' does not exist', 'reading: as if there were none: ' || format(call, id))
 	FROM (VALUES (1), (99999)) g (id), unnest(ARRAY['chatrel.get_group(%s)', 'chatrel.group_messages(%s)',
-		'chatrel.get_group_with_chat_history(%s)', 'chatrel.listen_group(%s)', 'chatrel.sync(NULL, %s)']) AS call;
+		'chatrel.get_group_with_chat_history(%s)', 'chatrel.get_message(%s, 1)', 'chatrel.pinned_messages(%s)', 'chatrel.listen_group(%s)', 'chatrel.sync(NULL, %s)']) AS call;
 SELECT throws_ok('SELECT chatrel.get_whiteboard(1)', 'P0002', 'whiteboard 1 does not exist', 'a whiteboard too');
 SELECT throws_ok($$ SELECT chatrel.send_group_message(1, 'x') $$, '42501', 'user 2 is not a member of group 1', 'writing: there is such a group, as the contract says');
 SELECT throws_ok($$ SELECT chatrel.change_whiteboard(1, '{"stickers": []}', 'delete') $$, '42501', 'user 2 is not a member of group 1', 'and a whiteboard');

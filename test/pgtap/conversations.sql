@@ -1,4 +1,5 @@
--- Conversations, as a user reads the contract: who may edit, delete and read what.
+-- Conversations, as a user reads the contract: what is seen of edits and deletions.
+-- Who may edit, delete and read what is in permissions.sql.
 
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
@@ -10,7 +11,7 @@ SELECT chatrel.join_group(1, as_user => u) FROM unnest(ARRAY[2, 4, 5]) u;
 TRUNCATE chatrel.events;
 ALTER SEQUENCE chatrel.event_ids RESTART;
 
-SELECT plan(56);
+SELECT plan(23);
 
 -- The messages: 1 of the sender, 2 of the one that leaves, 3 of the user that is deleted, 4 that is deleted, 5 in a group of another.
 SELECT (chatrel.send_group_message(1, 'one', as_user => 1)).id, (chatrel.send_group_message(1, 'two', as_user => 4)).id,
@@ -20,7 +21,7 @@ SELECT chatrel.delete_message(1, 4, as_user => 1);
 SELECT chatrel.leave_group(1, as_user => 4);
 SELECT chatrel.delete_user(5);
 SELECT id AS group_two FROM chatrel.create_group('two', true, as_user => 3) \gset
-SELECT id AS elsewhere FROM chatrel.send_group_message(:group_two, 'elsewhere', as_user => 3) \gset
+SELECT (chatrel.send_group_message(:group_two, 'elsewhere', as_user => 3)).id;
 
 -- What a call ends with, and nothing stays of it: the SQLSTATE, or ok
 CREATE FUNCTION pg_temp.outcome(call text) RETURNS text LANGUAGE plpgsql AS $$
@@ -30,24 +31,6 @@ BEGIN
 EXCEPTION WHEN OTHERS THEN
 	RETURN CASE SQLSTATE WHEN 'OK000' THEN 'ok' ELSE SQLSTATE END;
 END $$;
-
--- the matrix: by user, what may be done to which message of the group
-CREATE TEMPORARY TABLE matrix (who text, as_user bigint, message_id bigint, edit text, deletion text, reading text);
-INSERT INTO matrix VALUES
-	('the sender', 1, 1, 'ok', 'ok', 'ok'),
-	('the sender', 1, 2, '42501', '42501', 'ok'),
-	('the sender', 1, 3, '42501', '42501', 'ok'),
-	('the sender', 1, 4, 'P0002', 'ok', 'ok'),
-	('the sender', 1, :elsewhere, 'P0002', 'P0002', 'P0002'),
-	('another member', 2, 1, '42501', '42501', 'ok'),
-	('another member', 2, 4, '42501', '42501', 'ok'),
-	('a stranger', 3, 1, '42501', '42501', 'P0002'),
-	('a stranger', 3, :elsewhere, '42501', '42501', 'P0002'),
-	('one who has left', 4, 2, '42501', '42501', 'P0002'),
-	('a deleted user', 5, 3, 'P0002', 'P0002', 'P0002');
-SELECT is(pg_temp.outcome(format('edit_message(1, %s, ''new'', as_user => %s)', message_id, as_user)), edit, format('%s edits message %s', who, message_id)) FROM matrix;
-SELECT is(pg_temp.outcome(format('delete_message(1, %s, as_user => %s)', message_id, as_user)), deletion, format('%s deletes message %s', who, message_id)) FROM matrix;
-SELECT is(pg_temp.outcome(format('get_message(1, %s, as_user => %s)', message_id, as_user)), reading, format('%s reads message %s', who, message_id)) FROM matrix;
 
 -- the table: members read it, and what is deleted is in no column of no table of theirs
 CREATE ROLE regress_chatrel_reader;

@@ -35,15 +35,15 @@ SELECT is(chatrel.leave_group(1), true, 'ann leaves');
 SELECT is(chatrel.join_group(1), true, 'and joins');
 SELECT is(jsonb_path_query_array(chatrel.get_group(1), '$.members[*].id'), '[3, 2, 1]', 'the one who came back is the last');
 
--- my_groups: with the last message, the one written to last first
+-- my_groups: with the last message, the one written to last first, and with what is unread
 SELECT (chatrel.create_group('three', true)).id;
-SELECT (chatrel.send_group_message(2, 'in two', '2024-01-01 00:00+00')).id;
-SELECT (chatrel.send_group_message(1, 'in one', '2024-01-02 00:00+00', as_user => 2)).id;
-SELECT (chatrel.send_group_message(1, 'in one again', '2023-01-02 00:00+00', as_user => 3)).id;
-SELECT results_eq($$ SELECT * FROM chatrel.my_groups() $$, $$ VALUES
-	(1::bigint, 'one', 1::bigint, now(), 3::bigint, timestamptz '2023-01-02 00:00+00', 3::bigint, 'in one again'),
-	(2, 'two', 1, now(), 1, '2024-01-01 00:00+00', 1, 'in two'),
-	(5, 'three', 1, now(), NULL, NULL, NULL, NULL) $$, 'my groups');
+SELECT (chatrel.send_group_message(2, 'in two', '2024-01-01 00:00+00')).id AS in_two \gset
+SELECT (chatrel.send_group_message(1, 'in one', '2024-01-02 00:00+00', mentions => '{1}', as_user => 2)).id;
+SELECT (chatrel.send_group_message(1, 'in one again', '2023-01-02 00:00+00', as_user => 3)).id AS in_one \gset
+SELECT results_eq('SELECT * FROM chatrel.my_groups()', format($$ VALUES
+	(1::bigint, 'one', 1::bigint, now(), %s::bigint, timestamptz '2023-01-02 00:00+00', 3::bigint, 'in one again', 2, 1),
+	(2, 'two', 1, now(), %s, '2024-01-01 00:00+00', 1, 'in two', 0, 0),
+	(5, 'three', 1, now(), NULL, NULL, NULL, NULL, 0, 0) $$, :in_one, :in_two), 'my groups');
 SELECT results_eq($$ SELECT id FROM chatrel.my_groups(as_user => 2) $$, ARRAY[1::bigint], 'and those of another');
 
 -- get_group is for members

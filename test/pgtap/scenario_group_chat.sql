@@ -77,17 +77,19 @@ SELECT is(chatrel.get_group(2),
 -- send group message
 ---------------------------------------------------------------------------
 
+-- messages have their ids from the sequence of all that happens, in which the joins were before
+SELECT last_value AS joins FROM chatrel.event_ids \gset
 SELECT results_eq(
 	$$ SELECT id, datetime, group_id, sender_id, message
 		 FROM chatrel.send_group_message(group_id => 2, datetime => '2024-05-06 07:08:09+00', message => 'hello from bob') $$,
-	$$ VALUES (1::bigint, '2024-05-06 07:08:09+00'::timestamptz, 2::bigint, 2::bigint, 'hello from bob') $$,
+	format($$ VALUES (%s::bigint, '2024-05-06 07:08:09+00'::timestamptz, 2::bigint, 2::bigint, 'hello from bob') $$, :joins + 1),
 	'bob sends, and gets the message back');
 SELECT is((chatrel.send_group_message(2, 'and a second one')).datetime, now(), 'without a datetime it is now');
 
 SET LOCAL chatrel.user_id = 1;
 SELECT results_eq(
 	$$ SELECT id, sender_id, message FROM chatrel.send_group_message(2, 'hello from ann', '2024-05-06 09:08:10.5+02') $$,
-	$$ VALUES (3::bigint, 1::bigint, 'hello from ann') $$,
+	format($$ VALUES (%s::bigint, 1::bigint, 'hello from ann') $$, :joins + 3),
 	'ann sends');
 SELECT throws_ok($$ SELECT chatrel.send_group_message(99, 'x') $$, 'P0002', 'group 99 does not exist',
 	'404: sending to a group that does not exist');
@@ -112,15 +114,16 @@ SELECT is((SELECT count(*) FROM chatrel.groups_messages), 4::bigint, 'only what 
 ---------------------------------------------------------------------------
 
 DELETE FROM chatrel.groups_messages WHERE length(message) = 512;
-UPDATE chatrel.groups_messages SET datetime = '2024-05-06 07:08:09.25+00' WHERE id = 2;
+UPDATE chatrel.groups_messages SET datetime = '2024-05-06 07:08:09.25+00' WHERE id = :joins + 2;
 
-SELECT is(chatrel.get_group_with_chat_history(2) - 'cursor',
+SELECT is(chatrel.get_group_with_chat_history(2) - 'cursor', format(
 	'{"id": 2, "name": "writers",
 	  "members": [{"id": 1, "username": "ann"}, {"id": 2, "username": "bob"}],
 	  "messages": [
-		{"id": 1, "datetime": "2024-05-06T07:08:09+00:00", "group_id": 2, "sender_id": 2, "message": "hello from bob"},
-		{"id": 2, "datetime": "2024-05-06T07:08:09.25+00:00", "group_id": 2, "sender_id": 2, "message": "and a second one"},
-		{"id": 3, "datetime": "2024-05-06T07:08:10.5+00:00", "group_id": 2, "sender_id": 1, "message": "hello from ann"}]}'::jsonb,
+		{"id": %s, "datetime": "2024-05-06T07:08:09+00:00", "group_id": 2, "sender_id": 2, "message": "hello from bob"},
+		{"id": %s, "datetime": "2024-05-06T07:08:09.25+00:00", "group_id": 2, "sender_id": 2, "message": "and a second one"},
+		{"id": %s, "datetime": "2024-05-06T07:08:10.5+00:00", "group_id": 2, "sender_id": 1, "message": "hello from ann"}]}',
+		:joins + 1, :joins + 2, :joins + 3)::jsonb,
 	'the group with its history, oldest first');
 SELECT is(chatrel.get_group_with_chat_history(2, as_user => 2) - 'cursor', chatrel.get_group_with_chat_history(2) - 'cursor',
 	'bob reads the same');

@@ -8,8 +8,8 @@ SET chatrel.user_id = 1;
 SELECT (chatrel.create_group(name, true)).id FROM unnest(ARRAY['g', 'h']) AS name;
 SELECT chatrel.join_group(1, as_user => 2);
 
--- Keeps the cursor in a variable of psql: it differs with every run.
-CREATE FUNCTION texts(answer jsonb, OUT messages text, OUT more text) LANGUAGE sql AS $$
+-- The texts of messages, and the kinds of other events.  Cursors are kept in variables of psql: they differ with every run.
+CREATE FUNCTION texts(answer jsonb, OUT events text, OUT more text) LANGUAGE sql AS $$
 	SELECT coalesce((SELECT string_agg(coalesce(e -> 'group_message' ->> 'message', k), ', ' ORDER BY n)
 		FROM jsonb_array_elements(answer -> 'events') WITH ORDINALITY AS j (e, n), jsonb_object_keys(e) AS k), '-'), answer ->> 'more'
 $$;
@@ -19,7 +19,7 @@ $$;
 ---------------------------------------------------------------------------
 
 -- nothing yet but what led here
-SELECT jsonb_array_length(answer -> 'events') AS events, answer -> 'more' AS more, answer ->> 'cursor' <> '' AS cursor,
+SELECT jsonb_path_query_array(answer, '$.events[*].keyvalue().key') AS events, answer -> 'more' AS more, answer ->> 'cursor' <> '' AS cursor,
 	(SELECT array_agg(k ORDER BY k) FROM jsonb_object_keys(answer) AS k) AS keys
 FROM chatrel.sync() AS answer;
 SELECT chatrel.sync() ->> 'cursor' AS empty \gset
@@ -53,21 +53,25 @@ SELECT chatrel.get_group_with_chat_history(1, message_limit => 1) ->> 'cursor' A
 SELECT FROM chatrel.send_group_message(1, 'six');
 SELECT * FROM texts(chatrel.sync(:'history', 1));
 -- also that of an older page
-SELECT * FROM texts(chatrel.sync(chatrel.get_group_with_chat_history(1, before_id => 2) ->> 'cursor', 1));
+SELECT * FROM texts(chatrel.sync(chatrel.get_group_with_chat_history(1, before_id => 8) ->> 'cursor', 1));
 
 ---------------------------------------------------------------------------
 -- pages
 ---------------------------------------------------------------------------
 
-SELECT * FROM texts(chatrel.sync(event_limit => 2));
-SELECT chatrel.sync(event_limit => 2) ->> 'cursor' AS page \gset
+SELECT * FROM texts(chatrel.sync(event_limit => 4));
+SELECT chatrel.sync(event_limit => 4) ->> 'cursor' AS page \gset
+-- messages and other events are of one order
+SELECT * FROM texts(chatrel.sync(:'page', event_limit => 3));
+SELECT chatrel.sync(:'page', event_limit => 3) ->> 'cursor' AS page \gset
 SELECT * FROM texts(chatrel.sync(:'page', event_limit => 3));
 SELECT chatrel.sync(:'page', event_limit => 3) ->> 'cursor' AS page \gset
 SELECT * FROM texts(chatrel.sync(:'page', event_limit => 1));
 SELECT chatrel.sync(:'page', event_limit => 1) ->> 'cursor' AS page \gset
 SELECT * FROM texts(chatrel.sync(:'page', event_limit => 1));
--- exactly as many as there are
-SELECT * FROM texts(chatrel.sync(event_limit => 6));
+-- exactly as many as there are, and one less
+SELECT * FROM texts(chatrel.sync(event_limit => 11));
+SELECT * FROM texts(chatrel.sync(event_limit => 10));
 SELECT * FROM texts(chatrel.sync(event_limit => 2147483647));
 -- a hundred unless asked otherwise
 BEGIN;
@@ -76,13 +80,13 @@ SELECT jsonb_array_length(answer -> 'events'), answer -> 'more' AS more FROM cha
 ROLLBACK;
 
 ---------------------------------------------------------------------------
--- whose messages
+-- whose events
 ---------------------------------------------------------------------------
 
 SELECT * FROM texts(chatrel.sync(as_user => 2));
 SELECT * FROM texts(chatrel.sync(as_user => 3));
 SELECT * FROM texts(chatrel.sync(group_id => 2));
--- who has left gets no more
+-- who has left gets no more, but that it has left
 SELECT chatrel.sync(as_user => 2) ->> 'cursor' AS of_bob \gset
 SELECT FROM chatrel.send_group_message(1, 'seven');
 SELECT chatrel.leave_group(1, as_user => 2);
