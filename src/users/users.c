@@ -177,8 +177,8 @@ remove_user(int64 user_id)
 
 	if (!mark_deleted(values))
 		return false;
-	remove_all_memberships(user_id);
 	remove_all_relationships(user_id);
+	remove_all_memberships(user_id);
 	return true;
 }
 

@@ -19,7 +19,7 @@ GRANT USAGE ON SCHEMA tap_eve TO PUBLIC;
 CREATE SCHEMA tap_app AUTHORIZATION tap_app;
 GRANT USAGE ON SCHEMA tap_app TO PUBLIC;
 
-SELECT plan(161);
+SELECT plan(201);
 SELECT throws_ok(format('INSERT INTO chatrel.users (id, username) VALUES (%s, ''x'')', id), '23514', NULL, 'no user ' || id) FROM unnest(ARRAY[0, -1]) AS id;
 
 ---------------------------------------------------------------------------
@@ -41,9 +41,12 @@ INSERT INTO calls VALUES ('chatrel.me(50, %s)'), ('chatrel.create_group(''x'', t
 	('chatrel.edit_message(1, 1, ''x'', %s)'), ('chatrel.delete_message(1, 1, %s)'), ('chatrel.get_message(1, 1, %s)'),
 	('chatrel.add_reaction(1, 1, ''x'', %s)'), ('chatrel.remove_reaction(1, 1, ''x'', %s)'), ('chatrel.pin_message(1, 1, %s)'),
 	('chatrel.unpin_message(1, 1, %s)'), ('chatrel.pinned_messages(1, %s)'), ('chatrel.mark_read(1, NULL, %s)'), ('chatrel.unread_counts(%s)'),
-	('chatrel.publish(1, ''x'', ''{}'', %s)');
+	('chatrel.publish(1, ''x'', ''{}'', %s)'), ('chatrel.block(1, %s)'), ('chatrel.unblock(1, %s)'), ('chatrel.blocked(NULL, 50, %s)'),
+	('chatrel.mute_user(1, NULL, %s)'), ('chatrel.unmute_user(1, %s)'), ('chatrel.muted_users(NULL, 50, %s)'),
+	('chatrel.set_protected(true, %s)'), ('chatrel.set_direct_messages(''nobody'', %s)'), ('chatrel.user_settings(%s)'),
+	('chatrel.follow_requests(NULL, 50, %s)'), ('chatrel.accept_follow(1, %s)'), ('chatrel.reject_follow(1, %s)'), ('chatrel.remove_follower(1, %s)');
 SELECT is((SELECT count(*) FROM calls), (SELECT count(*) FROM pg_proc
-	WHERE pronamespace = 'chatrel'::regnamespace AND 'as_user' = ANY (proargnames)), 'the calls below are of all functions that have as_user');
+	WHERE pronamespace = 'chatrel'::regnamespace AND 'as_user' = ANY (proargnames) AND proname <> 'may_view_posts'), 'the calls below are of all functions that have as_user, but the one that only says no');
 
 SET LOCAL ROLE tap_nob;
 SELECT throws_ok('SELECT ' || format(call, 0), '42501', 'permission denied to act as user 0', 'as user 0, who is not nobody: ' || call) FROM calls;
@@ -54,6 +57,9 @@ SELECT throws_ok('SELECT chatrel.me(as_user => -1)', '42501', NULL, 'as a user b
 SET LOCAL ROLE tap_app;
 SELECT throws_ok('SELECT chatrel.me(as_user => 0)', 'P0002', 'user 0 does not exist', 'who may, finds no user 0');
 SELECT throws_ok('SELECT chatrel.me(as_user => -1)', 'P0002', 'user -1 does not exist', 'nor below');
+RESET ROLE;
+SET LOCAL ROLE tap_eve;
+SELECT throws_ok('SELECT chatrel.may_view_posts(1, 1)', '42501', 'permission denied to act as user 1', 'that one says so, too');
 RESET ROLE;
 
 ---------------------------------------------------------------------------
