@@ -178,9 +178,9 @@ remove_user(int64 user_id)
 
 	if (!mark_deleted(values))
 		return false;
+	remove_all_relationships(user_id);
 	remove_all_memberships(user_id);
 	remove_all_admissions(user_id);
-	remove_all_relationships(user_id);
 	return true;
 }
 

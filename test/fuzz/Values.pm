@@ -273,6 +273,8 @@ my %NAMED_VALUE = (
 	cursor        => \&cursor,
 	on_replace    => sub { one_of((qw('raise' 'mark_as_invalid' 'nilify' 'delete')) x 4, qw('update' NULL ''), random_text()) },
 	follow_type   => sub { chance(0.8) ? one_of(qw('posts' 'name_only' 'close friends' NULL)) : random_text() },
+	audience      => sub { chance(0.8) ? one_of(qw('everybody' 'followed' 'friends' 'nobody')) : random_text() },
+	until         => sub { chance(0.6) ? one_of('NULL', "now() + interval '1 s'") : $VALUE{'timestamp with time zone'}->() },
 	as_user       => sub { $taken ? $taken->{user} : chance($strangers) ? bigint() : one_of(1, 2, 'NULL', 'NULL') },
 );
 
