@@ -1,0 +1,145 @@
+/*
+ * search.c
+ *	  Searching the messages of the user's groups.
+ *
+ * The index is asked for each group by itself (index_keys.c says why).  It gives
+ * what may match, of which the newest that does is returned first: in a chat that
+ * is what people look for, and pages of it stay where they are while others write.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "tsearch/ts_utils.h"
+#include "utils/builtins.h"
+
+#include "core/check.h"
+#include "core/identity.h"
+#include "core/plans.h"
+#include "groups/members.h"
+#include "messages/message.h"
+#include "search/cover.h"
+#include "search/language.h"
+#include "search/search.h"
+
+#define MAX_QUERY_LENGTH	1024
+
+/* The arguments of search_messages() */
+enum
+{
+	ARG_QUERY,
+	ARG_GROUP_ID,
+	ARG_BEFORE_ID,
+	ARG_MESSAGE_LIMIT
+};
+
+/* $1 the groups, $2 the words, $3 before_id, $4 whether their words will do, $5 the language */
+#define MESSAGES_THAT_HAVE(words) \
+	"SELECT " MESSAGE_COLUMNS("t") \
+	" FROM pg_catalog.unnest($1) g (group_id), chatrel.groups_messages t" \
+	" WHERE chatrel.message_keys(t.group_id, t.message)" \
+	" OPERATOR(pg_catalog." words ") chatrel.query_keys(g.group_id, $2)" \
+	" AND t.message IS NOT NULL AND t.id" LT "$3" \
+	" AND ($4 OR pg_catalog.to_tsvector($5, pg_catalog.substr(t.message, 1, " \
+	CppAsString2(SEARCHED_CHARACTERS) ")) OPERATOR(pg_catalog.@@) $6)" \
+	" ORDER BY t.id DESC LIMIT $7"
+
+static SqlPlan messages_with_all = {
+	.sql = MESSAGES_THAT_HAVE("@>"),
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8ARRAYOID, TEXTARRAYOID, INT8OID, BOOLOID, REGCONFIGOID, TSQUERYOID, INT8OID),
+	.by_index = true,
+	.by_bitmap = true
+};
+
+static SqlPlan messages_with_any = {
+	.sql = MESSAGES_THAT_HAVE("&&"),
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8ARRAYOID, TEXTARRAYOID, INT8OID, BOOLOID, REGCONFIGOID, TSQUERYOID, INT8OID),
+	.by_index = true,
+	.by_bitmap = true
+};
+
+static SqlPlan groups_of_user = {
+	.sql = "SELECT ARRAY(SELECT group_id FROM chatrel.groups_members WHERE user_id" EQ "$1)",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID)
+};
+
+PG_FUNCTION_INFO_V1(chatrel_search_messages);
+
+/* One that is empty finds nothing, as one of stop words does: people clear the field. */
+static text *
+require_query(FunctionCallInfo fcinfo)
+{
+	text	   *query;
+
+	check_not_null(fcinfo, ARG_QUERY, "query");
+	query = PG_GETARG_TEXT_PP(ARG_QUERY);
+	if (VARSIZE_ANY_EXHDR(query) > 0)
+		check_text(VARDATA_ANY(query), VARSIZE_ANY_EXHDR(query), "query",
+				   MAX_QUERY_LENGTH, "the limit");
+	return query;
+}
+
+static Datum
+array_of_words(const List *words)
+{
+	Datum	   *elements = palloc_array(Datum, list_length(words));
+	int			count = 0;
+	ListCell   *cell;
+
+	foreach(cell, words)
+		elements[count++] = PointerGetDatum(lfirst(cell));
+	return PointerGetDatum(construct_array(elements, count, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+/* The group that is asked for, of which the user must be a member, or all that are the user's. */
+static Datum
+groups_to_search(FunctionCallInfo fcinfo, int64 user_id)
+{
+	Datum		values[] = {Int64GetDatum(user_id)};
+	PlanResult	groups;
+	int64		group_id;
+
+	if (PG_ARGISNULL(ARG_GROUP_ID))
+	{
+		groups = plan_run(&groups_of_user, PLAN_READ, values, NULL);
+		return result_datum(&groups, 0, 1);
+	}
+	group_id = PG_GETARG_INT64(ARG_GROUP_ID);
+	check_membership(user_id, group_id);
+	return int64_array(&group_id, 1);
+}
+
+Datum
+chatrel_search_messages(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	text	   *query = require_query(fcinfo);
+	int64		before_id = PG_ARGISNULL(ARG_BEFORE_ID) ? PG_INT64_MAX : PG_GETARG_INT64(ARG_BEFORE_ID);
+	int64		limit = require_limit(fcinfo, ARG_MESSAGE_LIMIT, "message_limit");
+	int64		user_id = acting_user(fcinfo);
+	Datum		language = ObjectIdGetDatum(search_language());
+	TSQuery		parsed = DatumGetTSQuery(DirectFunctionCall2(websearch_to_tsquery_byid, language,
+															 PointerGetDatum(query)));
+	Cover		cover = cover_of(parsed);
+	List	   *words = cover.all != NIL ? cover.all : cover.any;
+	OwnerScope	scope;
+	Datum		groups;
+
+	InitMaterializedSRF(fcinfo, 0);
+	owner_begin(&scope, fcinfo);
+	groups = groups_to_search(fcinfo, user_id);
+	if (words != NIL)
+	{
+		Datum		values[] = {groups, array_of_words(words), Int64GetDatum(before_id),
+			BoolGetDatum(cover.exact), language, TSQueryGetDatum(parsed),
+		Int64GetDatum(limit)};
+
+		plan_fill(cover.all != NIL ? &messages_with_all : &messages_with_any, rsinfo, values, NULL);
+	}
+	owner_end(&scope);
+
+	return (Datum) 0;
+}
