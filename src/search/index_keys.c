@@ -21,6 +21,7 @@
 #include "tsearch/ts_utils.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 
 #include "core/compat.h"
 #include "search/language.h"
@@ -31,6 +32,33 @@
 
 PG_FUNCTION_INFO_V1(chatrel_message_keys);
 PG_FUNCTION_INFO_V1(chatrel_query_keys);
+
+/*
+ * Full text search tells of each word that is too long, or of a query that has none.
+ * Who sends does not ask for an index; and to whom a search tells something of a
+ * message that it has come upon, it must be one of the searcher's groups.
+ */
+int
+hush_notices(void)
+{
+	int			nest_level = NewGUCNestLevel();
+
+	if (client_min_messages < WARNING)
+		(void) set_config_option("client_min_messages", "warning", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	return nest_level;
+}
+
+/* Only a text that is longer than a word may be can have one of which there is a notice. */
+static void
+parse_quietly(Oid language, ParsedText *parsed, char *text, int bytes)
+{
+	int			nest_level = bytes > MAXSTRLEN ? hush_notices() : 0;
+
+	parsetext(language, parsed, text, bytes);
+	if (nest_level > 0)
+		AtEOXact_GUC(true, nest_level);
+}
 
 static Datum
 make_key(int64 group_id, const char *word, int bytes)
@@ -77,7 +105,7 @@ chatrel_message_keys(PG_FUNCTION_ARGS)
 	Datum	   *keys;
 
 	parsed.words = palloc_array(ParsedWord, parsed.lenwords);
-	parsetext(language_of_statement(fcinfo), &parsed, VARDATA_ANY(message), bytes);
+	parse_quietly(language_of_statement(fcinfo), &parsed, VARDATA_ANY(message), bytes);
 	keys = palloc_array(Datum, parsed.curwords);
 	for (int i = 0; i < parsed.curwords; i++)
 		keys[i] = make_key(group_id, parsed.words[i].word, parsed.words[i].len);

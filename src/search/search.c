@@ -12,6 +12,7 @@
 #include "funcapi.h"
 #include "tsearch/ts_utils.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 
 #include "core/check.h"
 #include "core/identity.h"
@@ -23,6 +24,7 @@
 #include "search/search.h"
 
 #define MAX_QUERY_LENGTH	1024
+#define MAX_MINUSES			16
 
 /* The arguments of search_messages() */
 enum
@@ -68,6 +70,27 @@ static SqlPlan groups_of_user = {
 
 PG_FUNCTION_INFO_V1(chatrel_search_messages);
 
+/*
+ * The query, but for minus signs of which there are so many without a word between
+ * them that PostgreSQL would raise an internal error: blanks take their place.
+ */
+static text *
+without_rows_of_minuses(const text *query)
+{
+	text	   *result = cstring_to_text_with_len(VARDATA_ANY(query), VARSIZE_ANY_EXHDR(query));
+	char	   *data = VARDATA(result);
+	int			minuses = 0;
+
+	for (int i = 0; i < VARSIZE(result) - VARHDRSZ; i++)
+	{
+		if (data[i] == '-' && ++minuses > MAX_MINUSES)
+			data[i] = ' ';
+		else if (isalnum((unsigned char) data[i]) && !IS_HIGHBIT_SET(data[i]))
+			minuses = 0;
+	}
+	return result;
+}
+
 /* One that is empty finds nothing, as one of stop words does: people clear the field. */
 static text *
 require_query(FunctionCallInfo fcinfo)
@@ -79,7 +102,7 @@ require_query(FunctionCallInfo fcinfo)
 	if (VARSIZE_ANY_EXHDR(query) > 0)
 		check_text(VARDATA_ANY(query), VARSIZE_ANY_EXHDR(query), "query",
 				   MAX_QUERY_LENGTH, "the limit");
-	return query;
+	return without_rows_of_minuses(query);
 }
 
 static Datum
@@ -112,34 +135,45 @@ groups_to_search(FunctionCallInfo fcinfo, int64 user_id)
 	return int64_array(&group_id, 1);
 }
 
+/* What the user's groups have of it, into the set that the caller returns. */
+static void
+fill_page(FunctionCallInfo fcinfo, int64 user_id, Datum language, TSQuery query, int64 limit)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Cover		cover = cover_of(query);
+	bool		by_all = cover.all != NIL;
+	Datum		groups = groups_to_search(fcinfo, user_id);
+	Datum		values[] = {
+		groups,
+		array_of_words(by_all ? cover.all : cover.any),
+		PG_ARGISNULL(ARG_BEFORE_ID) ? Int64GetDatum(PG_INT64_MAX) : PG_GETARG_DATUM(ARG_BEFORE_ID),
+		BoolGetDatum(cover.exact),
+		language,
+		TSQueryGetDatum(query),
+		Int64GetDatum(limit)
+	};
+
+	if (by_all || cover.any != NIL)
+		plan_fill(by_all ? &messages_with_all : &messages_with_any, rsinfo, values, NULL);
+}
+
 Datum
 chatrel_search_messages(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	text	   *query = require_query(fcinfo);
-	int64		before_id = PG_ARGISNULL(ARG_BEFORE_ID) ? PG_INT64_MAX : PG_GETARG_INT64(ARG_BEFORE_ID);
 	int64		limit = require_limit(fcinfo, ARG_MESSAGE_LIMIT, "message_limit");
 	int64		user_id = acting_user(fcinfo);
 	Datum		language = ObjectIdGetDatum(search_language());
-	TSQuery		parsed = DatumGetTSQuery(DirectFunctionCall2(websearch_to_tsquery_byid, language,
-															 PointerGetDatum(query)));
-	Cover		cover = cover_of(parsed);
-	List	   *words = cover.all != NIL ? cover.all : cover.any;
+	int			nest_level = hush_notices();
+	Datum		parsed = DirectFunctionCall2(websearch_to_tsquery_byid, language,
+											 PointerGetDatum(query));
 	OwnerScope	scope;
-	Datum		groups;
 
 	InitMaterializedSRF(fcinfo, 0);
 	owner_begin(&scope, fcinfo);
-	groups = groups_to_search(fcinfo, user_id);
-	if (words != NIL)
-	{
-		Datum		values[] = {groups, array_of_words(words), Int64GetDatum(before_id),
-			BoolGetDatum(cover.exact), language, TSQueryGetDatum(parsed),
-		Int64GetDatum(limit)};
-
-		plan_fill(cover.all != NIL ? &messages_with_all : &messages_with_any, rsinfo, values, NULL);
-	}
+	fill_page(fcinfo, user_id, language, DatumGetTSQuery(parsed), limit);
 	owner_end(&scope);
+	AtEOXact_GUC(true, nest_level);
 
 	return (Datum) 0;
 }

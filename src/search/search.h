@@ -1,6 +1,6 @@
 /*
  * search.h
- *	  Searching messages.
+ *	  What searching and its index have in common.
  */
 #ifndef CHATREL_SEARCH_H
 #define CHATREL_SEARCH_H
@@ -10,5 +10,8 @@
  * might be too many for a tsvector, which has an end at 1 MB.
  */
 #define SEARCHED_CHARACTERS 65536
+
+/* Until AtEOXact_GUC() with what it returns */
+extern int	hush_notices(void);
 
 #endif							/* CHATREL_SEARCH_H */
