@@ -35,16 +35,23 @@ enum
 	ARG_MESSAGE_LIMIT
 };
 
-/* $1 the groups, $2 the words, $3 before_id, $4 whether their words will do, $5 the language */
+/*
+ * $1 the groups, $2 the words, $3 before_id, $4 whether their words will do, $5 the language.
+ * The index gives all there are, which are put in order by their ids alone; of what
+ * they say only so much is read, and looked at, as the page takes.
+ */
 #define MESSAGES_THAT_HAVE(words) \
-	"SELECT " MESSAGE_COLUMNS("t") \
-	" FROM pg_catalog.unnest($1) g (group_id), chatrel.groups_messages t" \
-	" WHERE chatrel.message_keys(t.group_id, t.message)" \
+	"SELECT " MESSAGE_COLUMNS("t") " FROM (" \
+	"SELECT i.group_id, i.id" \
+	" FROM pg_catalog.unnest($1) g (group_id), chatrel.groups_messages i" \
+	" WHERE chatrel.message_keys(i.group_id, i.message)" \
 	" OPERATOR(pg_catalog." words ") chatrel.query_keys(g.group_id, $2)" \
-	" AND t.message IS NOT NULL AND t.id" LT "$3" \
-	" AND ($4 OR pg_catalog.to_tsvector($5, pg_catalog.substr(t.message, 1, " \
-	CppAsString2(SEARCHED_CHARACTERS) ")) OPERATOR(pg_catalog.@@) $6)" \
-	" ORDER BY t.id DESC LIMIT $7"
+	" AND i.message IS NOT NULL AND i.id" LT "$3" \
+	" ORDER BY i.id DESC OFFSET 0" \
+	") f JOIN chatrel.groups_messages t ON t.group_id" EQ "f.group_id AND t.id" EQ "f.id" \
+	" WHERE $4 OR pg_catalog.to_tsvector($5, pg_catalog.substr(t.message, 1, " \
+	CppAsString2(SEARCHED_CHARACTERS) ")) OPERATOR(pg_catalog.@@) $6" \
+	" ORDER BY f.id DESC LIMIT $7"
 
 static SqlPlan messages_with_all = {
 	.sql = MESSAGES_THAT_HAVE("@>"),
