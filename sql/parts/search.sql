@@ -66,7 +66,7 @@ CREATE FUNCTION chatrel.set_search_language(language regconfig) RETURNS void
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 1000000;
 COMMENT ON FUNCTION chatrel.set_search_language(regconfig) IS
 	'administrative: rebuilds the index for searching with another text search configuration, or '
-	'with the same one after it has changed; nobody can send meanwhile';
+	'with the same one after it has changed; who sends or reads messages waits';
 
 CREATE FUNCTION chatrel.search_messages(query text, group_id bigint DEFAULT NULL,
 		before_id bigint DEFAULT NULL, message_limit integer DEFAULT 50,
@@ -99,5 +99,5 @@ END $$;
 GRANT EXECUTE ON FUNCTION chatrel.search_messages, chatrel.message_keys, chatrel.query_keys
 	TO PUBLIC;
 
--- The trigger's function is for the trigger; and nobody can send while the index is rebuilt.
+-- The trigger's function is for the trigger; and everybody waits while the index is rebuilt.
 REVOKE ALL ON FUNCTION chatrel.rebuild_search, chatrel.set_search_language FROM PUBLIC;
