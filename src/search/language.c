@@ -25,6 +25,7 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -66,7 +67,10 @@ relation_of_chatrel(const char *name)
 	Oid			relid = get_relname_relid(name, get_namespace_oid("chatrel", false));
 
 	if (!OidIsValid(relid))
-		elog(ERROR, "there is no relation chatrel.%s", name);
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation \"chatrel.%s\" does not exist", name),
+				 errhint("Drop the extension chatrel_search, and create it again.")));
 	return relid;
 }
 
@@ -95,6 +99,15 @@ Oid
 search_language(void)
 {
 	return DatumGetObjectId(DirectFunctionCall1(regconfigin, CStringGetDatum(language_name())));
+}
+
+/* The same, for who goes by the index: it keeps it, until the transaction ends. */
+Oid
+lock_search_language(void)
+{
+	LockRelationOid(relation_of_chatrel("groups_messages"), AccessShareLock);
+	LockRelationOid(relation_of_chatrel("groups_messages_search_idx"), AccessShareLock);
+	return search_language();
 }
 
 /* Its qualified name, which does not depend on a search_path. */

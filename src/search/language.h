@@ -6,5 +6,6 @@
 #define CHATREL_LANGUAGE_H
 
 extern Oid	search_language(void);
+extern Oid	lock_search_language(void);
 
 #endif							/* CHATREL_LANGUAGE_H */

@@ -170,7 +170,7 @@ chatrel_search_messages(PG_FUNCTION_ARGS)
 	text	   *query = require_query(fcinfo);
 	int64		limit = require_limit(fcinfo, ARG_MESSAGE_LIMIT, "message_limit");
 	int64		user_id = acting_user(fcinfo);
-	Datum		language = ObjectIdGetDatum(search_language());
+	Datum		language = ObjectIdGetDatum(lock_search_language());
 	int			nest_level = hush_notices();
 	Datum		parsed = DirectFunctionCall2(websearch_to_tsquery_byid, language,
 											 PointerGetDatum(query));

@@ -177,6 +177,15 @@ SELECT differs('dog word3', 1), differs('dog or word3', 2);
 RESET enable_bitmapscan;
 RESET enable_nestloop;
 
+-- who drops the index with its configuration hears how to have it again
+BEGIN;
+CREATE TEXT SEARCH CONFIGURATION public.brief (COPY = simple);
+SELECT chatrel.set_search_language('public.brief');
+DROP TEXT SEARCH CONFIGURATION public.brief CASCADE;
+\set VERBOSITY default
+SELECT * FROM chatrel.search_messages('fox', as_user => 1);
+\set VERBOSITY terse
+ROLLBACK;
 -- the library is for one version of both extensions
 BEGIN;
 UPDATE pg_extension SET extversion = '0.0.9' WHERE extname = 'chatrel_search';
