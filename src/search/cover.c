@@ -31,9 +31,10 @@ cover_of_word(const QueryOperand *operand, const char *words)
 {
 	text	   *word = cstring_to_text_with_len(words + operand->distance, operand->length);
 
-	return (Cover) {
+	return (Cover)
+	{
 		.all = list_make1(word),
-		.exact = true
+			.exact = true
 	};
 }
 
@@ -41,10 +42,11 @@ cover_of_word(const QueryOperand *operand, const char *words)
 static Cover
 cover_of_both(Cover left, Cover right)
 {
-	return (Cover) {
+	return (Cover)
+	{
 		.all = list_concat(left.all, right.all),
-		.any = left.any != NIL ? left.any : right.any,
-		.exact = left.exact && right.exact && left.any == NIL && right.any == NIL
+			.any = left.any != NIL ? left.any : right.any,
+			.exact = left.exact && right.exact && left.any == NIL && right.any == NIL
 	};
 }
 
@@ -72,9 +74,10 @@ cover_of_either(Cover left, Cover right)
 		return result;
 	}
 	any = list_concat(alternatives(&left), alternatives(&right));
-	return (Cover) {
+	return (Cover)
+	{
 		.any = any,
-		.exact = left.exact && right.exact
+			.exact = left.exact && right.exact
 	};
 }
 

@@ -129,17 +129,21 @@ static Datum
 groups_to_search(FunctionCallInfo fcinfo, int64 user_id)
 {
 	Datum		values[] = {Int64GetDatum(user_id)};
-	PlanResult	groups;
+	PlanResult	found;
+	ArrayType  *groups;
 	int64		group_id;
 
-	if (PG_ARGISNULL(ARG_GROUP_ID))
+	if (!PG_ARGISNULL(ARG_GROUP_ID))
 	{
-		groups = plan_run(&groups_of_user, PLAN_READ, values, NULL);
-		return result_datum(&groups, 0, 1);
+		group_id = PG_GETARG_INT64(ARG_GROUP_ID);
+		check_membership(user_id, group_id);
+		return int64_array(&group_id, 1);
 	}
-	group_id = PG_GETARG_INT64(ARG_GROUP_ID);
-	check_membership(user_id, group_id);
-	return int64_array(&group_id, 1);
+	found = plan_run(&groups_of_user, PLAN_READ, values, NULL);
+	groups = DatumGetArrayTypeP(result_datum(&found, 0, 1));
+	if (ArrayGetNItems(ARR_NDIM(groups), ARR_DIMS(groups)) == 0)
+		require_user(user_id);
+	return PointerGetDatum(groups);
 }
 
 /* What the user's groups have of it, into the set that the caller returns. */

@@ -69,7 +69,7 @@ ROLLBACK;
 SELECT found('never');
 DELETE FROM chatrel.groups_messages WHERE message = 'instant';
 SELECT found('instant');
--- who is nobody finds nothing, and so does who has no groups
+-- who is nobody, and who has no groups
 SELECT found('fox', as_user => 99);
 SELECT chatrel.leave_group(3, as_user => 3), found('fox', as_user => 3);
 SELECT chatrel.join_group(3, as_user => 3), found('fox', as_user => 3);
