@@ -29,25 +29,24 @@ is_empty(const Cover *cover)
 static Cover
 cover_of_word(const QueryOperand *operand, const char *words)
 {
-	text	   *word = cstring_to_text_with_len(words + operand->distance, operand->length);
+	Cover		result = {.exact = true};
 
-	return (Cover)
-	{
-		.all = list_make1(word),
-			.exact = true
-	};
+	result.all = list_make1(cstring_to_text_with_len(words + operand->distance,
+													 operand->length));
+	return result;
 }
 
 /* One list of alternatives is as good as the other. */
 static Cover
 cover_of_both(Cover left, Cover right)
 {
-	return (Cover)
-	{
+	Cover		result = {
 		.all = list_concat(left.all, right.all),
-			.any = left.any != NIL ? left.any : right.any,
-			.exact = left.exact && right.exact && left.any == NIL && right.any == NIL
+		.any = left.any != NIL ? left.any : right.any,
+		.exact = left.exact && right.exact && left.any == NIL && right.any == NIL
 	};
+
+	return result;
 }
 
 /* Of words that a message must all have, one will do; but then it is no longer exact. */
@@ -64,21 +63,20 @@ alternatives(Cover *cover)
 static Cover
 cover_of_either(Cover left, Cover right)
 {
-	List	   *any;
+	Cover		result = no_cover;
 
-	if (is_empty(&left) || is_empty(&right))
+	if (is_empty(&left))
+		result = right;
+	else if (is_empty(&right))
+		result = left;
+	if (!is_empty(&result))
 	{
-		Cover		result = is_empty(&left) ? right : left;
-
 		result.exact = false;
 		return result;
 	}
-	any = list_concat(alternatives(&left), alternatives(&right));
-	return (Cover)
-	{
-		.any = any,
-			.exact = left.exact && right.exact
-	};
+	result.any = list_concat(alternatives(&left), alternatives(&right));
+	result.exact = left.exact && right.exact;
+	return result;
 }
 
 /* The left operand is as many items on as its operator says, and the right one follows it. */
