@@ -389,7 +389,7 @@ sub read_something
 	$reader->{kept} = $reader->{picture}->copy if !$reader->{listens} && $dice > 0.95;
 	$reader->{picture} = $reader->{kept}->copy if !$reader->{listens} && $dice < 0.02;
 	catch_up($reader) if $reader->{listens} && $dice < 0.2;
-	abandon(delete $reader->{dbh}) if $dice < 0.03;
+	(delete $reader->{dbh})->disconnect if $dice < 0.03;
 	return;
 }
 
@@ -400,7 +400,7 @@ sub start_over
 	my ($reader) = @_;
 
 	go_on($reader);
-	abandon(delete $reader->{dbh}) if $reader->{dbh} && $reader->{listens};
+	(delete $reader->{dbh})->disconnect if $reader->{dbh} && $reader->{listens};
 	$reader->{picture} = $reader->{kept}->copy;
 	return 0;
 }
