@@ -206,7 +206,7 @@ my @calls = (
 	[ get_group_with_chat_history => q{SELECT jsonb_path_query_array(chatrel.get_group_with_chat_history(1, message_limit => 2, as_user => 1), '$.messages[*].message')}, '["of 199", "new"]' ],
 	[ follow => q{SELECT chatrel.follow(5, as_user => 2), chatrel.follow(5, 'name_only', as_user => 2), chatrel.follow(5, 'name_only', as_user => 2)}, 't|t|f' ],
 	[ is_following => q{SELECT chatrel.is_following(5, as_user => 2), chatrel.is_following(2, as_user => 5)}, 't|f' ],
-	[ relationship_to => q{SELECT * FROM chatrel.relationship_to('{5}', as_user => 2)}, '5|t|f|name_only' ],
+	[ relationship_to => q{SELECT * FROM chatrel.relationship_to('{5}', as_user => 2)}, '5|t|f|name_only|f|f|f' ],
 	[ following => q{SELECT id, follow_type, position > (SELECT max(position) FROM chatrel.following(1, as_user => 1)) FROM chatrel.following(row_limit => 1, as_user => 2)}, '5|name_only|t' ],
 	[ followers => q{SELECT id FROM chatrel.followers(5, row_limit => 1, as_user => 1)}, '2' ],
 	[ follow_many => q{SELECT chatrel.follow_many('{1,2,3}', as_user => 5)}, '3' ],

@@ -81,13 +81,14 @@ sub everything
 	}
 	$said{$_} = value($app, "SELECT chatrel.$_(1, as_user => 2)") foreach qw(get_group get_group_with_chat_history get_whiteboard);
 	$said{me} = value($app, 'SELECT chatrel.me(as_user => 2)');
+	$said{export_user} = value($app, 'SELECT jsonb_agg(document) FROM chatrel.export_user(2)');
 	$said{sync} = value($app, 'SELECT chatrel.sync(?, as_user => 2)', $cursor);
 	$_->disconnect foreach $app, $sender;
 	return %said;
 }
 
 my @kinds = ('event followed', 'event group_message', 'event member_joined', 'event member_left', 'event relisten', 'event whiteboard_changed',
-	qw(get_group get_group_with_chat_history get_whiteboard me sync));
+	qw(get_group get_group_with_chat_history get_whiteboard me export_user sync));
 
 sub test_ids
 {
