@@ -25,6 +25,7 @@ $node->safe_psql('postgres', qq{
 	CREATE ROLE app LOGIN;
 	GRANT USAGE ON SCHEMA chatrel TO app;
 	GRANT SET ON PARAMETER chatrel.user_id TO app;
+	GRANT EXECUTE ON FUNCTION chatrel.export_user TO app;
 	SELECT chatrel.create_group('g', true, as_user => $large);
 	SELECT chatrel.join_group(1, as_user => 2);
 	SELECT chatrel.create_whiteboard(1, as_user => 2);
