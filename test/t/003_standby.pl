@@ -63,12 +63,30 @@ my %reads = (
 	sync => [ q{jsonb_array_length(jsonb_path_query_array(chatrel.sync(wait => '1 ms'), '$.events[*].group_message'))}, '2' ],
 	sync_all => [ q{jsonb_array_length(jsonb_path_query_array(chatrel.sync_all(), '$.events[*].group_message'))}, '2' ],
 	unread_counts => [ 'chatrel.unread_counts()', '(0,0,0)' ],
+	blocked => [ '(SELECT count(*) FROM chatrel.blocked())', '0' ],
+	export_user => [ q{(SELECT document ->> 'username' FROM chatrel.export_user(1) WHERE kind = 'user')}, 'ann' ],
+	find_user => [ q{(chatrel.find_user('ann')).id}, '1' ],
+	follow_requests => [ '(SELECT count(*) FROM chatrel.follow_requests())', '0' ],
+	may_view_posts => [ 'chatrel.may_view_posts(2)::text', 'true' ],
+	muted_users => [ '(SELECT count(*) FROM chatrel.muted_users())', '0' ],
+	user_settings => [ 'chatrel.user_settings()', '{"protected": false, "direct_messages": "everybody"}' ],
 	verify_follow_counts => [ '(SELECT count(*) FROM chatrel.verify_follow_counts())', '0' ],
 );
 
 # and what writes, or listens
 my $first = value($ann, 'SELECT min(id) FROM chatrel.groups_messages');
 my %writes = (
+	accept_follow => 'chatrel.accept_follow(2)',
+	block => 'chatrel.block(2)',
+	erase_user => 'chatrel.erase_user(3)',
+	mute_user => 'chatrel.mute_user(2)',
+	reject_follow => 'chatrel.reject_follow(2)',
+	remove_follower => 'chatrel.remove_follower(2)',
+	rename_user => q{chatrel.rename_user(3, 'dan')},
+	set_direct_messages => q{chatrel.set_direct_messages('nobody')},
+	set_protected => 'chatrel.set_protected(true)',
+	unblock => 'chatrel.unblock(2)',
+	unmute_user => 'chatrel.unmute_user(2)',
 	add_reaction => "chatrel.add_reaction(1, $first, 'x')",
 	change_whiteboard => q{chatrel.change_whiteboard(1, '{"stickers": [{"url": "u", "title": "t"}]}')},
 	create_group => q{chatrel.create_group('h')},

@@ -45,9 +45,18 @@ my %statements = (
 	follow => 'SELECT chatrel.follow(:other, as_user => :user)',
 	follow_many => "SELECT chatrel.follow_many(ARRAY(SELECT u FROM generate_series(1, $users) AS u WHERE u <> :user ORDER BY random()), as_user => :user)",
 	unfollow => 'SELECT chatrel.unfollow(:other, as_user => :user)',
+	block => 'SELECT chatrel.block(:other, as_user => :user)',
+	unblock => 'SELECT chatrel.unblock(:other, as_user => :user)',
+	mute => 'SELECT chatrel.mute_user(:other, as_user => :user)',
+	protect => 'SELECT chatrel.set_protected(random() < 0.5, as_user => :user)',
+	accept => 'SELECT chatrel.accept_follow(:other, as_user => :user)',
+	remove_follower => 'SELECT chatrel.remove_follower(:other, as_user => :user)',
+	rename_user => q{SELECT chatrel.rename_user(:user, 'named ' || random())},
+	react => q{SELECT chatrel.add_reaction(:group, (chatrel.send_group_message(:group, 'storm', as_user => :user)).id, 'x', :user)},
+	erase_user => 'SELECT chatrel.erase_user(:user)',
 	delete_user => 'SELECT chatrel.delete_user(:user)'
 );
-my %weights = (listen => 8, send => 8, join => 4, leave => 4, delete_user => 4);
+my %weights = (listen => 8, send => 8, join => 4, leave => 4, delete_user => 4, follow => 4, unblock => 4, accept => 2);
 my @choices = map { ($_) x ($weights{$_} // 1) } sort keys %statements;
 
 # Who was deleted is back, and in every group again.
@@ -70,7 +79,7 @@ sub run
 	my %ids = (user => 1 + int(rand($users)), other => 1 + int(rand($users)), group => 1 + int(rand($groups)));
 	my $sql = $statements{$name} =~ s/:(user|other|group)\b/$ids{$1}/gr;
 
-	return if eval { $dbh->selectall_arrayref($sql); revive($dbh, $ids{user}) if $name eq 'delete_user'; 1 };
+	return if eval { $dbh->selectall_arrayref($sql); revive($dbh, $ids{user}) if $name =~ /^(delete|erase)_user$/; 1 };
 	die "$name: " . $dbh->errstr unless $dbh->state =~ /^(P0002|42501|22023)$/;
 	return;
 }
@@ -116,6 +125,12 @@ foreach my $preloaded (0, 1)
 	}
 	my @deadlocks = slurp_file($node->logfile) =~ /(ERROR:  deadlock detected.*?)(?=^\S.*\bLOG:|\z)/msg;
 	is(scalar @deadlocks, 0, "$name: there was no deadlock") or diag $deadlocks[0];
+	is($node->safe_psql('postgres', q{
+			SELECT count(*) FROM chatrel.blocks b, (SELECT follower_id, followed_id FROM chatrel.relationships
+				UNION ALL SELECT follower_id, followed_id FROM chatrel.follow_requests) f
+			WHERE (blocker_id, blocked_id) IN ((follower_id, followed_id), (followed_id, follower_id))}),
+		'0', "$name: nobody follows, or asks to, in spite of a block");
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM chatrel.verify_follow_counts()'), '0', "$name: the counters are right");
 	$node->stop;
 }
 

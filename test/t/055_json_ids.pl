@@ -25,6 +25,7 @@ $node->safe_psql('postgres', qq{
 	CREATE ROLE app LOGIN;
 	GRANT USAGE ON SCHEMA chatrel TO app;
 	GRANT SET ON PARAMETER chatrel.user_id TO app;
+	GRANT EXECUTE ON FUNCTION chatrel.export_user TO app;
 	SELECT chatrel.create_group('g', true, as_user => $large);
 	SELECT chatrel.join_group(1, as_user => 2);
 	SELECT chatrel.create_whiteboard(1, as_user => 2);
@@ -81,13 +82,14 @@ sub everything
 	}
 	$said{$_} = value($app, "SELECT chatrel.$_(1, as_user => 2)") foreach qw(get_group get_group_with_chat_history get_whiteboard);
 	$said{me} = value($app, 'SELECT chatrel.me(as_user => 2)');
+	$said{export_user} = value($app, 'SELECT jsonb_agg(document) FROM chatrel.export_user(2)');
 	$said{sync} = value($app, 'SELECT chatrel.sync(?, as_user => 2)', $cursor);
 	$_->disconnect foreach $app, $sender;
 	return %said;
 }
 
 my @kinds = ('event followed', 'event group_message', 'event member_joined', 'event member_left', 'event relisten', 'event unfollowed', 'event whiteboard_changed',
-	qw(get_group get_group_with_chat_history get_whiteboard me sync));
+	qw(get_group get_group_with_chat_history get_whiteboard me export_user sync));
 
 sub test_ids
 {
