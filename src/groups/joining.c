@@ -212,7 +212,7 @@ bool
 join(int64 group_id, int64 user_id, int64 actor_id, JoinReason reason)
 {
 	char	   *username = lock_user_to_join(user_id);
-	Entry	state;
+	Entry		state;
 	bool		joined;
 
 	if (!read_entry(&state, group_id, user_id))

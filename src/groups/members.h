@@ -30,7 +30,7 @@ extern void lock_membership(int64 user_id, int64 group_id, GroupAct act);
 extern void hold_membership(Membership *member, int64 user_id, int64 group_id, GroupAct act);
 extern void require_act(const Membership *member, GroupAct act);
 extern void lock_two_members(MemberPair *pair, int64 group_id, int64 actor_id, int64 user_id,
-					  bool with_owners);
+							 bool with_owners);
 extern void require_right_of_actor(const MemberPair *pair, int64 group_id, int64 actor_id,
 								   GroupAct act);
 extern void check_membership(int64 user_id, int64 group_id);
