@@ -19,7 +19,8 @@ OBJS = $(patsubst $(here)%.c,%.o,$(SOURCES))
 
 # The install script is put together of these, in this order: what each part creates, and after
 # all of that, from its line "-- privileges" on, what each grants (sql/parts/schema.sql says why).
-SQL_PARTS = schema users relationships people groups invitations events messages marks delivery receive whiteboards
+SQL_PARTS = schema users relationships people groups invitations events messages marks \
+	delivery receive whiteboards
 sql_parts = $(SQL_PARTS:%=$(here)sql/parts/%.sql)
 # Outside the source tree it is named in full, or make would take one that it finds in there.
 DATA_built = $(if $(filter-out ./,$(here)),$(CURDIR)/)sql/chatrel--$(EXTVERSION).sql
@@ -27,13 +28,13 @@ DATA_built = $(if $(filter-out ./,$(here)),$(CURDIR)/)sql/chatrel--$(EXTVERSION)
 SHLIB_EXPORTS = src/exports.txt
 PG_CPPFLAGS = -I$(here)src -DCHATREL_VERSION='"$(EXTVERSION)"'
 
-REGRESS = install identity groups group_rules invitations direct messages relationships errors limits security whiteboards link link_condition link_verify \
-	uninstall marks sync one_statement gateway conversations
+REGRESS = install identity groups group_rules invitations direct messages relationships errors limits security whiteboards \
+	link link_condition link_verify uninstall marks sync one_statement gateway conversations people
 REGRESS_OPTS = --inputdir=$(srcdir)/test --outputdir=.
 ISOLATION = iso_delivery iso_leave_send iso_create_group iso_join iso_delete_user iso_gateway \
 	iso_channel_order iso_listen iso_sync iso_whiteboard iso_follow iso_follow_delete iso_follow_savepoint \
-	iso_follow_counters iso_follow_event iso_one_statement iso_edit iso_purge iso_marks iso_link iso_link_names \
-	iso_invite iso_direct iso_told
+	iso_follow_counters iso_follow_event iso_one_statement iso_edit iso_purge iso_marks iso_link \
+	iso_link_names iso_block iso_invite iso_direct iso_told
 ISOLATION_OPTS = --inputdir=$(srcdir)/test --outputdir=. --load-extension=chatrel
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl

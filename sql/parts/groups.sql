@@ -29,9 +29,9 @@ CREATE UNIQUE INDEX groups_name_key ON chatrel.groups (name) WHERE visibility = 
 CREATE UNIQUE INDEX groups_direct_key_key ON chatrel.groups (direct_key)
 	WHERE direct_key IS NOT NULL;
 
--- What find_groups() looks for: src/groups/directory.c.
+-- What find_groups() looks for: src/groups/directory.c.  A word has up to 2047 bytes.
 CREATE INDEX groups_words_idx ON chatrel.groups
-	USING gin (to_tsvector('pg_catalog.simple', name)) WHERE visibility = 'public';
+	USING gin (to_tsvector('pg_catalog.simple', left(name, 500))) WHERE visibility = 'public';
 CREATE INDEX groups_public_idx ON chatrel.groups (id) WHERE visibility = 'public';
 
 COMMENT ON TABLE chatrel.groups IS 'chat groups; a role sees those its user is a member of';
@@ -360,3 +360,6 @@ GRANT USAGE ON TYPE chatrel.chat_group TO PUBLIC;
 
 -- Of groups that the user may be no member of: granted by name.
 REVOKE ALL ON FUNCTION chatrel.group_members_of(bigint[]) FROM PUBLIC;
+
+-- The trigger's function is for the trigger.
+REVOKE ALL ON FUNCTION chatrel.count_members() FROM PUBLIC;

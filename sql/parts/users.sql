@@ -80,6 +80,32 @@ COMMENT ON FUNCTION chatrel.delete_user(bigint) IS
 	'administrative: marks the user deleted and removes its memberships and relationships; its '
 	'messages stay';
 
+CREATE FUNCTION chatrel.find_user(username text) RETURNS chatrel.chat_user
+	AS 'MODULE_PATHNAME', 'chatrel_find_user'
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 500;
+COMMENT ON FUNCTION chatrel.find_user(text) IS
+	'administrative: the user of that name, or null; for a log-in, when nobody acts yet';
+
+CREATE FUNCTION chatrel.rename_user(user_id bigint, username text) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'chatrel_rename_user'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 10000;
+COMMENT ON FUNCTION chatrel.rename_user(bigint, text) IS
+	'administrative: gives a user another name; its groups hear of it; false if it was called so';
+
+CREATE FUNCTION chatrel.export_user(user_id bigint) RETURNS TABLE (kind text, document jsonb)
+	AS 'MODULE_PATHNAME', 'chatrel_export_user'
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 1000000 ROWS 1000;
+COMMENT ON FUNCTION chatrel.export_user(bigint) IS
+	'administrative: what is kept of a user, deleted or not, each thing as a row: the user first, '
+	'then what kind says';
+
+CREATE FUNCTION chatrel.erase_user(user_id bigint) RETURNS void
+	AS 'MODULE_PATHNAME', 'chatrel_erase_user'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 1000000;
+COMMENT ON FUNCTION chatrel.erase_user(bigint) IS
+	'administrative: deletes a user unless it is, and takes its name, texts and reactions out of '
+	'all that is kept; its messages stay as deleted ones';
+
 CREATE FUNCTION chatrel.link_users(users_table regclass, id_column name DEFAULT 'id', username_column name DEFAULT 'username', condition text DEFAULT NULL) RETURNS bigint
 	AS 'MODULE_PATHNAME', 'chatrel_link_users'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 100000;
@@ -124,6 +150,10 @@ GRANT USAGE ON TYPE chatrel.chat_user TO PUBLIC;
 REVOKE ALL ON FUNCTION
 	chatrel.create_user(text, name),
 	chatrel.delete_user(bigint),
+	chatrel.find_user(text),
+	chatrel.rename_user(bigint, text),
+	chatrel.export_user(bigint),
+	chatrel.erase_user(bigint),
 	chatrel.link_users(regclass, name, name, text),
 	chatrel.unlink_users(),
 	chatrel.verify_users(boolean),

@@ -9,6 +9,7 @@
 
 #include "catalog/pg_type.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 
 #include "core/check.h"
 #include "core/errors.h"
@@ -86,6 +87,7 @@ chatrel_ban_member(PG_FUNCTION_ARGS)
 	OwnerScope	scope;
 	bool		changed;
 
+	PreventCommandIfReadOnly("chatrel.ban_member()");
 	owner_begin(&scope, fcinfo);
 	changed = ban(group_id, actor_id, user_id, until);
 	owner_end(&scope);
@@ -104,6 +106,7 @@ chatrel_unban_member(PG_FUNCTION_ARGS)
 	OwnerScope	scope;
 	bool		was_banned;
 
+	PreventCommandIfReadOnly("chatrel.unban_member()");
 	owner_begin(&scope, fcinfo);
 	lock_membership(actor_id, group_id, ACT_MODERATE);
 	removed = plan_run(&ban_remove, PLAN_WRITE, values, NULL);

@@ -80,6 +80,7 @@ chatrel_delete_group(PG_FUNCTION_ARGS)
 	int64		user_id = acting_user(fcinfo);
 	OwnerScope	scope;
 
+	PreventCommandIfReadOnly("chatrel.delete_group()");
 	owner_begin(&scope, fcinfo);
 	delete_group(group_id, user_id);
 	owner_end(&scope);

@@ -31,11 +31,11 @@ static SqlPlan public_groups = {
 
 /* $5 the query */
 static SqlPlan groups_named = {
-	.sql = PAGE(" AND pg_catalog.to_tsvector('pg_catalog.simple', g.name)"
+	.sql = PAGE(" AND pg_catalog.to_tsvector('pg_catalog.simple', pg_catalog.left(g.name, 500))"
 				" OPERATOR(pg_catalog.@@) (SELECT pg_catalog.string_agg("
 				"pg_catalog.concat(pg_catalog.quote_literal(w.lexeme), ':*'), ' & ')"
 				"::pg_catalog.tsquery FROM pg_catalog.unnest("
-				"pg_catalog.to_tsvector('pg_catalog.simple', $5)) w)"),
+				"pg_catalog.to_tsvector('pg_catalog.simple', pg_catalog.left($5, 500))) w)"),
 	.expected = SPI_OK_SELECT,
 	PLAN_ARGS(INT8OID, INT8OID, INT8ARRAYOID, INT8ARRAYOID, TEXTOID),
 	.by_index = true

@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/jsonb.h"
@@ -249,6 +250,7 @@ chatrel_update_group(PG_FUNCTION_ARGS)
 	read_changes(fcinfo, values, nulls);
 	user_id = acting_user(fcinfo);
 
+	PreventCommandIfReadOnly("chatrel.update_group()");
 	owner_begin(&scope, fcinfo);
 	updated = update_group(values, nulls, user_id);
 	result = result_as_row(&updated, 0, fcinfo);
@@ -269,6 +271,7 @@ chatrel_archive_group(PG_FUNCTION_ARGS)
 	OwnerScope	scope;
 	PlanResult	changed;
 
+	PreventCommandIfReadOnly("chatrel.archive_group()");
 	owner_begin(&scope, fcinfo);
 	plan_run(&group_lock, PLAN_WRITE, values, NULL);
 	lock_membership(user_id, group_id, ACT_DISPOSE);

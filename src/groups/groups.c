@@ -6,6 +6,7 @@
 
 #include "catalog/pg_type.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 
 #include "core/check.h"
@@ -104,6 +105,7 @@ chatrel_create_group(PG_FUNCTION_ARGS)
 	PlanResult	created;
 	Datum		result;
 
+	PreventCommandIfReadOnly("chatrel.create_group()");
 	owner_begin(&scope, fcinfo);
 	username = lock_user_to_join(user_id);
 	created = create_group(values, nulls);

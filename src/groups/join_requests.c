@@ -20,7 +20,7 @@
 
 static SqlPlan request_add = {
 	.sql = "INSERT INTO chatrel.groups_join_requests (group_id, user_id) VALUES ($1, $2)"
-	" ON CONFLICT (group_id, user_id) DO NOTHING",
+	" ON CONFLICT (user_id, group_id) DO NOTHING",
 	.expected = SPI_OK_INSERT,
 	PLAN_ARGS(INT8OID, INT8OID)
 };

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 
 #include "core/check.h"
 #include "core/errors.h"
@@ -207,23 +208,35 @@ check_may_join(const Entry *state, int64 group_id, int64 user_id, JoinReason rea
 		error_not_open(user_id, group_id);
 }
 
-/* Makes the user a member, and settles what was to lead to it; false if it is one. */
+/*
+ * Makes the user a member, and settles what was to lead to it; false if it is one.
+ * Once more where the user is just leaving.
+ */
 bool
 join(int64 group_id, int64 user_id, int64 actor_id, JoinReason reason)
 {
 	char	   *username = lock_user_to_join(user_id);
-	Entry		state;
-	bool		joined;
 
-	if (!read_entry(&state, group_id, user_id))
-		error_group_not_found(group_id);
-	if (state.is_member)
-		return false;
-	check_may_join(&state, group_id, user_id, reason);
-	joined = add_member(group_id, user_id, actor_id, username);
-	if (state.is_awaited)
-		forget_admission(group_id, user_id);
-	return joined;
+	for (int i = 0; i < MAX_TRIES; i++)
+	{
+		Entry		state;
+		bool		joined;
+
+		if (!read_entry(&state, group_id, user_id))
+			error_group_not_found(group_id);
+		if (state.is_member)
+		{
+			if (stays_member(group_id, user_id))
+				return false;
+			continue;
+		}
+		check_may_join(&state, group_id, user_id, reason);
+		joined = add_member(group_id, user_id, actor_id, username);
+		if (state.is_awaited)
+			forget_admission(group_id, user_id);
+		return joined;
+	}
+	error_change_suppressed("groups_members");
 }
 
 Datum
@@ -234,6 +247,7 @@ chatrel_join_group(PG_FUNCTION_ARGS)
 	OwnerScope	scope;
 	bool		joined;
 
+	PreventCommandIfReadOnly("chatrel.join_group()");
 	owner_begin(&scope, fcinfo);
 	joined = join(group_id, user_id, user_id, JOIN_FREELY);
 	owner_end(&scope);
@@ -297,6 +311,7 @@ chatrel_leave_group(PG_FUNCTION_ARGS)
 	OwnerScope	scope;
 	bool		left;
 
+	PreventCommandIfReadOnly("chatrel.leave_group()");
 	owner_begin(&scope, fcinfo);
 	left = leave(group_id, user_id);
 	owner_end(&scope);

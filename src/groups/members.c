@@ -268,6 +268,15 @@ lock_membership(int64 user_id, int64 group_id, GroupAct act)
 	require_act(&member, act);
 }
 
+/* Whether a user that was found to be a member is one until the transaction ends */
+bool
+stays_member(int64 group_id, int64 user_id)
+{
+	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id)};
+
+	return plan_run(&member_lock, PLAN_WRITE, values, NULL).nrows > 0;
+}
+
 /*
  * Locks an actor and another user, as far as they are members, so that nothing else
  * is done by or to either meanwhile; with the owners, where it matters whether there
@@ -381,7 +390,10 @@ record_addition(int64 group_id, int64 user_id, int64 actor_id, const char *usern
 	record_event(&added);
 }
 
-/* The last that the member hears of the group is that; a deleted user hears nothing. */
+/*
+ * The last that the member hears of the group is that; a user that the
+ * administration deletes hears nothing.
+ */
 static void
 record_removal(int64 group_id, int64 user_id, int64 actor_id, const char *username,
 			   const char *reason)
@@ -513,17 +525,16 @@ void
 remove_all_memberships(int64 user_id)
 {
 	Datum		values[] = {Int64GetDatum(user_id)};
-	PlanResult	removed = plan_run(&memberships_remove, PLAN_WRITE, values, NULL);
+	PlanResult	removed = plan_run(&memberships_remove, PLAN_CASCADE, values, NULL);
 
-	if (plan_run(&any_membership, PLAN_WRITE, values, NULL).nrows > 0)
+	if (plan_run(&any_membership, PLAN_LATEST, values, NULL).nrows > 0)
 		error_change_suppressed("groups_members");
 	for (uint64 i = 0; i < removed.nrows; i++)
 	{
 		int64		group_id = result_int64(&removed, i, 1);
 
 		CHECK_FOR_INTERRUPTS();
-		announce_removal(group_id, user_id, user_id, result_cstring(&removed, i, 2),
-						 LEFT_BY_DELETION);
+		announce_removal(group_id, user_id, 0, result_cstring(&removed, i, 2), LEFT_BY_DELETION);
 		if (DatumGetBool(result_datum(&removed, i, 3)))
 			find_successor(group_id);
 	}

@@ -27,6 +27,7 @@ typedef struct MemberPair
 /* Between owner_begin() and owner_end(). */
 extern void keep_group(int64 group_id);
 extern void lock_membership(int64 user_id, int64 group_id, GroupAct act);
+extern bool stays_member(int64 group_id, int64 user_id);
 extern void hold_membership(Membership *member, int64 user_id, int64 group_id, GroupAct act);
 extern void require_act(const Membership *member, GroupAct act);
 extern void lock_two_members(MemberPair *pair, int64 group_id, int64 actor_id, int64 user_id,

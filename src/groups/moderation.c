@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -126,6 +127,7 @@ chatrel_set_role(PG_FUNCTION_ARGS)
 	role = parse_role(text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	actor_id = acting_user(fcinfo);
 
+	PreventCommandIfReadOnly("chatrel.set_role()");
 	owner_begin(&scope, fcinfo);
 	changed = set_role(group_id, actor_id, user_id, role);
 	owner_end(&scope);
@@ -145,6 +147,7 @@ chatrel_remove_member(PG_FUNCTION_ARGS)
 	OwnerScope	scope;
 	bool		removed;
 
+	PreventCommandIfReadOnly("chatrel.remove_member()");
 	owner_begin(&scope, fcinfo);
 	lock_to_moderate(&pair, group_id, actor_id, user_id);
 	removed = pair.has_other && remove_member(group_id, user_id, actor_id, LEFT_BY_REMOVAL, false);
@@ -199,7 +202,7 @@ mute(int64 group_id, int64 actor_id, int64 user_id, TimestampTz until)
 }
 
 static Datum
-change_mute(FunctionCallInfo fcinfo, TimestampTz until)
+change_mute(FunctionCallInfo fcinfo, TimestampTz until, const char *function)
 {
 	int64		group_id = require_int64(fcinfo, 0, "group_id");
 	int64		user_id = require_int64(fcinfo, 1, "user_id");
@@ -207,6 +210,7 @@ change_mute(FunctionCallInfo fcinfo, TimestampTz until)
 	OwnerScope	scope;
 	bool		changed;
 
+	PreventCommandIfReadOnly(function);
 	owner_begin(&scope, fcinfo);
 	changed = mute(group_id, actor_id, user_id, until);
 	owner_end(&scope);
@@ -217,11 +221,11 @@ change_mute(FunctionCallInfo fcinfo, TimestampTz until)
 Datum
 chatrel_mute_member(PG_FUNCTION_ARGS)
 {
-	return change_mute(fcinfo, require_until(fcinfo, 2));
+	return change_mute(fcinfo, require_until(fcinfo, 2), "chatrel.mute_member()");
 }
 
 Datum
 chatrel_unmute_member(PG_FUNCTION_ARGS)
 {
-	return change_mute(fcinfo, DT_NOBEGIN);
+	return change_mute(fcinfo, DT_NOBEGIN, "chatrel.unmute_member()");
 }

@@ -57,8 +57,10 @@ static SqlPlan mutes_remove = REMOVE_PLAN("user_mutes", "user_id", "muted_id",
 										  "of_user.user_id, of_user.muted_id");
 
 static SqlPlan settings_remove = {
-	.sql = "DELETE FROM chatrel.user_settings WHERE user_id" EQ "$1",
-	.expected = SPI_OK_DELETE,
+	.sql = "WITH removed AS (DELETE FROM chatrel.user_settings WHERE user_id" EQ "$1 RETURNING 1)"
+	" SELECT (SELECT pg_catalog.count(*) FROM chatrel.user_settings WHERE user_id" EQ "$1)"
+	" OPERATOR(pg_catalog.-) (SELECT pg_catalog.count(*) FROM removed)",
+	.expected = SPI_OK_SELECT,
 	PLAN_ARGS(INT8OID)
 };
 
@@ -82,5 +84,5 @@ remove_all_relationships(int64 user_id)
 	follow_counters_forget(user_id);
 	remove_rows(&blocks_remove, "blocks", values);
 	remove_rows(&mutes_remove, "user_mutes", values);
-	plan_run(&settings_remove, PLAN_CASCADE, values, NULL);
+	remove_rows(&settings_remove, "user_settings", values);
 }

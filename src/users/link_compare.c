@@ -18,6 +18,7 @@
 #include "core/compat.h"
 #include "users/guard.h"
 #include "users/link_compare.h"
+#include "users/names.h"
 
 #define LINKED_ROWS "ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) r (id, username)"
 
@@ -265,6 +266,11 @@ rename_drifted(const PlanResult *found)
 {
 	Datum		values[2];
 
-	if (linked_users(found, "renamed", values) > 0)
-		plan_run(&users_rename, PLAN_WRITE, values, NULL);
+	if (linked_users(found, "renamed", values) == 0)
+		return;
+	plan_run(&users_rename, PLAN_WRITE, values, NULL);
+	for (uint64 i = 0; i < found->nrows; i++)
+		if (drift_is(found, i, "renamed"))
+			record_rename(result_int64(found, i, DRIFT_USER_ID),
+						  result_cstring(found, i, DRIFT_LINKED_NAME));
 }

@@ -26,6 +26,7 @@
 #include "core/guc.h"
 #include "users/guard.h"
 #include "users/link_triggers.h"
+#include "users/names.h"
 #include "users/users.h"
 
 /* Nothing happens where the id is another user's. */
@@ -178,6 +179,8 @@ mirror_update(const Mirror *mirror)
 	values[1] = CStringGetTextDatum(username);
 	if (plan_run(&user_rename, PLAN_TRIGGER, values, NULL).nrows == 0)
 		mirror_new(mirror);
+	else
+		record_rename(user_id, username);
 }
 
 static void
@@ -253,7 +256,8 @@ mirror_gone(const Mirror *mirror)
 	{
 		check_username(name);
 		prepare_names(mirror);
-		plan_run(&user_rename, PLAN_TRIGGER, values, NULL);
+		if (plan_run(&user_rename, PLAN_TRIGGER, values, NULL).nrows > 0)
+			record_rename(user_id, name);
 	}
 }
 

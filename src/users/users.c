@@ -21,6 +21,7 @@
 #include "relationships/removal.h"
 #include "users/guard.h"
 #include "users/link_triggers.h"
+#include "users/names.h"
 #include "users/users.h"
 
 #define CREATE_USER \
@@ -83,15 +84,6 @@ PG_FUNCTION_INFO_V1(chatrel_delete_user);
 #define RENUMBER_ATTEMPTS	3
 
 /* ---------- creating ---------- */
-
-static void
-error_user_exists(const char *username)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_UNIQUE_VIOLATION),
-			 errmsg("user \"%s\" already exists", username),
-			 err_constraint("users", "users_username_key")));
-}
 
 static void
 error_role_taken(const char *role_name)
@@ -186,9 +178,9 @@ remove_user(int64 user_id)
 
 	if (!mark_deleted(values))
 		return false;
+	remove_all_relationships(user_id);
 	remove_all_memberships(user_id);
 	remove_all_admissions(user_id);
-	remove_all_relationships(user_id);
 	return true;
 }
 

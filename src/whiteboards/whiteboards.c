@@ -30,10 +30,15 @@ static SqlPlan whiteboard_create = {
 	PLAN_ARGS(INT8OID)
 };
 
+/* None of a group that the user cannot know of */
 static SqlPlan whiteboard_group = {
-	.sql = "SELECT group_id FROM chatrel.whiteboards WHERE id" EQ "$1",
+	.sql = "SELECT w.group_id"
+	" FROM chatrel.whiteboards w JOIN chatrel.groups g ON g.id" EQ "w.group_id"
+	" WHERE w.id" EQ "$1 AND (g.visibility" EQ "'public' OR EXISTS"
+	" (SELECT FROM chatrel.groups_members m"
+	" WHERE m.group_id" EQ "g.id AND m.user_id" EQ "$2))",
 	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID)
+	PLAN_ARGS(INT8OID, INT8OID)
 };
 
 static SqlPlan whiteboard_of_member = {
@@ -233,7 +238,7 @@ chatrel_get_whiteboard(PG_FUNCTION_ARGS)
 static bool
 lock_member_of(Whiteboard *whiteboard, int64 user_id)
 {
-	Datum		values[] = {Int64GetDatum(whiteboard->id)};
+	Datum		values[] = {Int64GetDatum(whiteboard->id), Int64GetDatum(user_id)};
 	PlanResult	found = plan_run(&whiteboard_group, PLAN_WRITE, values, NULL);
 
 	if (found.nrows == 0)

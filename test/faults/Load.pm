@@ -96,6 +96,7 @@ sub act
 
 	if ($dice < 0.6) { $client->send_message($dbh, $group, $own->[0]) }
 	elsif ($dice < 0.75) { $client->follow($dbh, $user, one_of(grep { $_ != $user } @{ $world->{users} }), int rand 2) }
+	elsif ($dice < 0.87) { $client->mark($dbh, $world->{wall}{ $client->{name} }, $own->[0]) }
 	elsif ($dice < 0.97) { $client->member($dbh, $group, one_of(@$own[ 1 .. $#$own ]), int rand 2) }
 	else { $client->create($dbh, 'group', $user) }
 	return;
@@ -293,11 +294,33 @@ our %CALLS = (
 	suggest_follows => 'SELECT chatrel.suggest_follows(as_user => :user)',
 	relationship_to => 'SELECT chatrel.relationship_to(ARRAY[:other::bigint], :user)',
 	follow_counts => 'SELECT chatrel.follow_counts(as_user => :user)',
+	block => 'SELECT chatrel.block(:other, :user)',
+	unblock => 'SELECT chatrel.unblock(:other, :user) FROM chatrel.block(:other, :user)',
+	blocked => 'SELECT chatrel.blocked(as_user => :user)',
+	mute_user => 'SELECT chatrel.mute_user(:other, as_user => :user)',
+	unmute_user => 'SELECT chatrel.unmute_user(:other, :user) FROM chatrel.mute_user(:other, as_user => :user)',
+	muted_users => 'SELECT chatrel.muted_users(as_user => :user)',
+	set_protected => 'SELECT chatrel.set_protected(true, :user)',
+	set_direct_messages => q{SELECT chatrel.set_direct_messages('friends', :user)},
+	user_settings => 'SELECT chatrel.user_settings(:user)',
+	follow_requests => 'SELECT chatrel.follow_requests(as_user => :user)',
+	accept_follow => 'SELECT chatrel.accept_follow(:other, :user) FROM (SELECT FROM chatrel.set_protected(true, :user)) s, chatrel.follow(:user, as_user => :other)',
+	reject_follow => 'SELECT chatrel.reject_follow(:other, :user) FROM (SELECT FROM chatrel.set_protected(true, :user)) s, chatrel.follow(:user, as_user => :other)',
+	remove_follower => 'SELECT chatrel.remove_follower(:other, :user) FROM chatrel.follow(:user, as_user => :other)',
+	may_view_posts => 'SELECT chatrel.may_view_posts(:other, :user)',
+	find_user => 'SELECT chatrel.find_user(:name)',
+	rename_user => 'SELECT chatrel.rename_user(:user, :name)',
+	export_user => 'SELECT chatrel.export_user(:user)',
+	erase_user => 'SELECT chatrel.erase_user(:user)',
 	verify_follow_counts => 'SELECT chatrel.verify_follow_counts(random() < 0.1)',
 	listen => 'SELECT chatrel.listen(:user)',
 	listen_group => 'SELECT chatrel.listen_group(:group, :user)',
 	listen_all => 'SELECT chatrel.listen_all()',
 	unlisten => 'SELECT chatrel.unlisten()',
+	publish => q{SELECT chatrel.publish(:group, 'asked', '{"a": 1}', :user)},
+	group_members_of => 'SELECT chatrel.group_members_of(ARRAY[:group]::bigint[])',
+	purge_messages => q{SELECT chatrel.purge_messages('infinity', :group, 5)},
+	sync_all => q{SELECT chatrel.sync_all('now', wait => '20 ms')},
 	sync => q{SELECT chatrel.sync('now', wait => '20 ms', as_user => :user)},
 	relay_status => 'SELECT chatrel.relay_status()',
 	create_whiteboard => 'SELECT chatrel.create_whiteboard(:group, :user)',
@@ -371,10 +394,10 @@ sub sync_once
 			1 + int rand 200, $client->{name} eq 'waits' ? '200 ms' : undef, $client->{world}{watcher});
 	}, single => 1) eq 'done' or return;
 	$answer = decode_json($answer);
-	foreach my $message (map { $_->{group_message} // () } @{ $answer->{events} })
+	foreach my $event (map { values %$_ } @{ $answer->{events} })
 	{
-		$watcher->{twice}++ if vec($watcher->{seen}, $message->{id}, 1);
-		vec($watcher->{seen}, $message->{id}, 1) = 1;
+		$watcher->{twice}++ if vec($watcher->{seen}, $event->{id}, 1);
+		vec($watcher->{seen}, $event->{id}, 1) = 1;
 	}
 	$watcher->{cursor} = $answer->{cursor};
 	return $answer->{more} ? 1 : 0;

@@ -29,9 +29,13 @@ SELECT 'a text of a deleted message is left: ' || e::text
 	FROM chatrel.events e JOIN chatrel.groups_messages t ON t.id = e.message_id WHERE t.deleted_at IS NOT NULL AND e.detail ? 'message';
 SELECT 'a message answers one of another group: ' || t::text
 	FROM chatrel.groups_messages t JOIN chatrel.groups_messages r ON r.id = t.reply_to_id WHERE r.group_id <> t.group_id;
-SELECT 'a mention has no event, or more than one: ' || t::text
+-- none where there was a block, or a mute
+SELECT 'a mention has more than one event: ' || t::text
 	FROM chatrel.groups_messages t CROSS JOIN unnest(t.mentions) u (id)
-	WHERE (SELECT count(*) FROM chatrel.events e WHERE e.kind = 'mentioned' AND e.message_id = t.id AND e.recipient_id = u.id) <> 1;
+	WHERE (SELECT count(*) FROM chatrel.events e WHERE e.kind = 'mentioned' AND e.message_id = t.id AND e.recipient_id = u.id) > 1;
+SELECT 'a request in spite of a block: ' || q::text
+	FROM chatrel.follow_requests q JOIN chatrel.blocks b
+	ON (b.blocker_id, b.blocked_id) IN ((q.follower_id, q.followed_id), (q.followed_id, q.follower_id));
 SELECT 'a reaction to a deleted message: ' || r::text
 	FROM chatrel.message_reactions r JOIN chatrel.groups_messages t ON (t.group_id, t.id) = (r.group_id, r.message_id) WHERE t.deleted_at IS NOT NULL;
 SELECT 'a deleted message is pinned: ' || p::text

@@ -20,7 +20,9 @@ SELECT format('ALTER DATABASE %I SET %s = %L', current_database(), name, value)
 CREATE EXTENSION chatrel;
 GRANT USAGE ON SCHEMA chatrel TO fuzzer, companion, stranger, backend;
 GRANT SET ON PARAMETER chatrel.user_id TO backend;
-GRANT EXECUTE ON FUNCTION chatrel.create_user, chatrel.delete_user, chatrel.listen_all TO backend;
+GRANT EXECUTE ON FUNCTION chatrel.create_user, chatrel.delete_user, chatrel.listen_all,
+	chatrel.sync_all, chatrel.group_members_of, chatrel.purge_messages, chatrel.find_user,
+	chatrel.rename_user, chatrel.export_user, chatrel.erase_user TO backend;
 
 CREATE TABLE accounts (account_id bigint PRIMARY KEY, login text NOT NULL, gone boolean);
 INSERT INTO accounts SELECT n, CASE n WHEN 3 THEN 'Ünïcødé ☃' WHEN 4 THEN repeat('x', 256) ELSE 'user ' || n END

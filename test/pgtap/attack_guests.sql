@@ -21,19 +21,19 @@ SELECT chatrel.create_invite_link(1, as_user => 1) AS token \gset
 SELECT chatrel.direct_group('{3}', 1) ->> 'id' AS direct \gset
 SELECT (chatrel.send_group_message(3, 'whisper', as_user => 1)).id AS whisper \gset
 
-SELECT plan(93);
+SELECT plan(94);
 
 ---------------------------------------------------------------------------
 -- tables
 ---------------------------------------------------------------------------
 
 SELECT is(has_table_privilege('tap_eve', 'chatrel.' || name, 'SELECT'), false, 'she may not read ' || name)
-	FROM unnest(ARRAY['groups_links', 'groups_invitations', 'groups_bans', 'groups_counters', 'blocks', 'user_mutes']) AS name;
+	FROM unnest(ARRAY['groups_links', 'groups_invitations', 'groups_bans', 'groups_counters']) AS name;
 SET LOCAL ROLE tap_eve;
 SELECT throws_ok('SELECT FROM chatrel.' || name, '42501', NULL, 'nor is she told that there is anything in ' || name)
-	FROM unnest(ARRAY['groups_links', 'groups_invitations', 'blocks']) AS name;
+	FROM unnest(ARRAY['groups_links', 'groups_invitations']) AS name;
 SELECT is_empty('SELECT FROM chatrel.' || name, 'she sees no ' || name)
-	FROM unnest(ARRAY['groups', 'groups_members', 'groups_messages', 'events', 'groups_join_requests', 'user_settings', 'my_memberships']) AS name;
+	FROM unnest(ARRAY['groups', 'groups_members', 'groups_messages', 'events', 'groups_join_requests', 'user_settings', 'blocks', 'my_memberships']) AS name;
 SELECT throws_ok(statement, '42501', NULL, 'she cannot let herself in: ' || statement) FROM unnest(ARRAY[
 	'INSERT INTO chatrel.groups_members (group_id, user_id) VALUES (1, 2)', 'INSERT INTO chatrel.groups_invitations (group_id, user_id, invited_by) VALUES (1, 2, 3)',
 	'UPDATE chatrel.groups SET visibility = ''public''', 'DELETE FROM chatrel.blocks',
@@ -95,7 +95,7 @@ SELECT is(chatrel.withdraw_invitation(:trap, 2, 5), chatrel.withdraw_invitation(
 ---------------------------------------------------------------------------
 
 INSERT INTO chatrel.groups (name, creator_id, visibility) SELECT 'g' || i, 1, 'private' FROM generate_series(1, 500) i;
-ANALYZE chatrel.groups;
+ANALYZE chatrel.groups, chatrel.groups_join_requests;
 CREATE FUNCTION tap_eve.seen(query text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	line text;
@@ -105,7 +105,7 @@ BEGIN
 		plan := concat_ws(E'\n', plan, line);
 	END LOOP;
 	-- the guess itself is in the plan
-	RETURN regexp_replace(plan, '''[^'']*''', '?', 'g');
+	RETURN regexp_replace(regexp_replace(plan, '''[^'']*''', '?', 'g'), '(user_id|group_id|id) = \d+', '\1 = ?', 'g');
 END $$;
 SET LOCAL ROLE tap_eve;
 SET LOCAL enable_seqscan = off;
@@ -116,11 +116,13 @@ SELECT is(tap_eve.seen(format(query, a)), tap_eve.seen(format(query, b)), 'a gue
 	($$ SELECT FROM chatrel.groups WHERE description = '%s' $$, 'conspiracy', 'fishing'),
 	($$ SELECT FROM chatrel.groups WHERE direct_key = '%s' $$, '{1,3}', '{1,4}'),
 	($$ SELECT FROM chatrel.groups WHERE to_tsvector('simple', name) @@ '%s'::tsquery $$, 'conspiracy', 'club'),
+	($$ SELECT FROM chatrel.groups_join_requests WHERE group_id = 2 AND user_id = %s $$, '5', '4'),
+	($$ SELECT FROM chatrel.groups_join_requests WHERE group_id = 2 AND id = %s $$, '1', '2'),
+	($$ SELECT FROM chatrel.groups_join_requests WHERE user_id = %s $$, '5', '4'),
+	($$ SELECT FROM chatrel.groups_join_requests WHERE group_id = %s $$, '2', '1'),
 	($$ SELECT FROM chatrel.user_settings WHERE direct_messages = '%s' $$, 'nobody', 'friends')) v (query, a, b);
 SELECT isnt(tap_eve.seen('SELECT FROM chatrel.groups WHERE id = 1'), tap_eve.seen('SELECT FROM chatrel.groups WHERE id = 99999'),
 	'caveat: that there is a group of some id, though not which, is seen in EXPLAIN ANALYZE');
-SELECT isnt(tap_eve.seen('SELECT FROM chatrel.groups_join_requests WHERE user_id = 5 AND group_id = 2'), tap_eve.seen('SELECT FROM chatrel.groups_join_requests WHERE user_id = 4 AND group_id = 2'),
-	'caveat: as that somebody asks to join a group');
 RESET ROLE;
 
 SELECT * FROM finish();

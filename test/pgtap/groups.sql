@@ -9,7 +9,7 @@ SET LOCAL chatrel.user_id = 1;
 SELECT plan(29);
 
 -- create_group
-SELECT results_eq($$ SELECT * FROM chatrel.create_group('one') $$, $$ VALUES (1::bigint, 'one', 1::bigint, now()) $$, 'a group is created');
+SELECT results_eq($$ SELECT id, name, creator_id, created_at FROM chatrel.create_group('one') $$, $$ VALUES (1::bigint, 'one', 1::bigint, now()) $$, 'a group is created');
 SELECT is_empty($$ SELECT * FROM chatrel.my_groups() $$, 'without its creator in it');
 SELECT is((chatrel.create_group('two', true)).id, 2::bigint, 'another one');
 SELECT results_eq($$ SELECT id FROM chatrel.my_groups() $$, ARRAY[2::bigint], 'with its creator in it');
@@ -31,6 +31,7 @@ SELECT throws_ok($$ SELECT chatrel.leave_group(99) $$, 'P0002', 'group 99 does n
 SELECT is(chatrel.join_group(1, as_user => 3), true, 'cyd joins');
 SELECT is(chatrel.join_group(1, as_user => 2), true, 'bob joins');
 SELECT is(jsonb_path_query_array(chatrel.get_group(1), '$.members[*].id'), '[1, 3, 2]', 'members in the order of joining');
+SELECT chatrel.set_role(1, 3, 'owner');
 SELECT is(chatrel.leave_group(1), true, 'ann leaves');
 SELECT is(chatrel.join_group(1), true, 'and joins');
 SELECT is(jsonb_path_query_array(chatrel.get_group(1), '$.members[*].id'), '[3, 2, 1]', 'the one who came back is the last');

@@ -52,7 +52,8 @@ SELECT results_eq($$ SELECT unread FROM chatrel.my_groups(4) $$, ARRAY[0], 'who 
 SELECT throws_ok($$ SELECT chatrel.mark_read(99) $$, 'P0002', 'group 99 does not exist', 'groups that exist are read');
 
 -- pins
-SELECT ok(chatrel.pin_message(1, pg_temp.id('a'), 2), 'a member pins a message');
+SELECT chatrel.set_role(1, 2, 'moderator');
+SELECT ok(chatrel.pin_message(1, pg_temp.id('a'), 2), 'a moderator pins a message');
 SELECT ok(NOT chatrel.pin_message(1, pg_temp.id('a')), 'once');
 SELECT chatrel.pin_message(1, pg_temp.id('b'));
 SELECT results_eq($$ SELECT message, pinned_by FROM chatrel.pinned_messages(1) $$, $$ VALUES ('b', 1::bigint), ('a', 2) $$, 'the one that was pinned last first');

@@ -23,14 +23,14 @@ INSERT INTO people VALUES ('the sender', 'tap_sender', 1), ('a member', 'tap_mem
 SELECT count(chatrel.create_user(who, role)) FROM people WHERE id IS NOT NULL;
 
 -- All but the stranger were in group 1, and have sent, reacted, pinned and read there; the stranger is in group 2.
-SELECT (chatrel.create_group('one', true, 1)).id, (chatrel.create_group('two', true, 4)).id;
+SELECT (chatrel.create_group('one', true, as_user => 1)).id, (chatrel.create_group('two', true, as_user => 4)).id;
 SELECT chatrel.join_group(1, u) FROM unnest(ARRAY[2, 3, 5]) u;
 SELECT FROM chatrel.send_group_message(1, 'purged', '1999-01-01', as_user => 1);
 SELECT chatrel.purge_messages('2000-01-01');
 CREATE TEMPORARY TABLE sent AS SELECT g AS group_id, u AS user_id, (chatrel.send_group_message(g, 'of ' || u, mentions => ARRAY[5, u], as_user => u)).id
 	FROM (VALUES (1, 1), (1, 2), (1, 3), (1, 5)) v (g, u);
 INSERT INTO sent SELECT 2, 4, (chatrel.send_group_message(2, 'of 4', as_user => 4)).id;
-SELECT chatrel.add_reaction(group_id, id, 'x', user_id), chatrel.pin_message(group_id, id, user_id), chatrel.mark_read(group_id, id, user_id) FROM sent;
+SELECT chatrel.add_reaction(group_id, id, 'x', user_id), chatrel.pin_message(group_id, id, CASE group_id WHEN 1 THEN 1 ELSE user_id END), chatrel.mark_read(group_id, id, user_id) FROM sent;
 SELECT (chatrel.send_group_message(1, 'secret', as_user => 1)).id AS deleted \gset
 SELECT chatrel.delete_message(1, :deleted, 1);
 SELECT FROM chatrel.send_group_message(1, '@everybody', mentions => '{1,2,3}', as_user => 5);
@@ -87,20 +87,20 @@ INSERT INTO calls VALUES
 	('add_reaction(1, {elsewhere}, ''y'')', 'P0002 groups_messages', 'P0002 groups_messages', '42501 groups_members', '42501 groups_members', 'P0002 users', '28000', '28000', '28000'),
 	('remove_reaction(1, {sender}, ''x'')', 'ok', 'ok', '42501 groups_members', '42501 groups_members', 'P0002 users', '28000', '28000', '28000'),
 	('remove_reaction(1, {former}, ''x'')', 'ok', 'ok', '42501 groups_members', '42501 groups_members', 'P0002 users', '28000', '28000', '28000'),
-	('pin_message(1, {sender})', 'ok', 'ok', '42501 groups_members', '42501 groups_members', 'P0002 users', '28000', '28000', '28000'),
-	('pin_message(1, {deleted})', 'P0002 groups_messages', 'P0002 groups_messages', '42501 groups_members', '42501 groups_members', 'P0002 users', '28000', '28000', '28000'),
-	('pin_message(1, {elsewhere})', 'P0002 groups_messages', 'P0002 groups_messages', '42501 groups_members', '42501 groups_members', 'P0002 users', '28000', '28000', '28000'),
-	('unpin_message(1, {sender})', 'ok', 'ok', '42501 groups_members', '42501 groups_members', 'P0002 users', '28000', '28000', '28000'),
-	('unpin_message(1, {former})', 'ok', 'ok', '42501 groups_members', '42501 groups_members', 'P0002 users', '28000', '28000', '28000'),
+	('pin_message(1, {sender})', 'ok', '42501 groups_members', '42501 groups_members', '42501 groups_members', 'P0002 users', '28000', '28000', '28000'),
+	('pin_message(1, {deleted})', 'P0002 groups_messages', '42501 groups_members', '42501 groups_members', '42501 groups_members', 'P0002 users', '28000', '28000', '28000'),
+	('pin_message(1, {elsewhere})', 'P0002 groups_messages', '42501 groups_members', '42501 groups_members', '42501 groups_members', 'P0002 users', '28000', '28000', '28000'),
+	('unpin_message(1, {sender})', 'ok', '42501 groups_members', '42501 groups_members', '42501 groups_members', 'P0002 users', '28000', '28000', '28000'),
+	('unpin_message(1, {former})', 'ok', '42501 groups_members', '42501 groups_members', '42501 groups_members', 'P0002 users', '28000', '28000', '28000'),
 	('publish(99, ''app'', ''{}'')', 'P0002 groups', 'P0002 groups', 'P0002 groups', 'P0002 groups', 'P0002 groups', '28000', '28000', '28000'),
 -- and as who has sent it
 	('edit_message(1, {sender}, ''new'')', 'ok', '42501 groups_messages', '42501 groups_members', '42501 groups_members', 'P0002 users', '28000', '28000', '28000'),
 	('edit_message(1, {former}, ''new'')', '42501 groups_messages', '42501 groups_messages', '42501 groups_members', '42501 groups_members', 'P0002 users', '28000', '28000', '28000'),
 	('edit_message(1, {deleted}, ''new'')', 'P0002 groups_messages', '42501 groups_messages', '42501 groups_members', '42501 groups_members', 'P0002 users', '28000', '28000', '28000'),
 	('edit_message(1, {elsewhere}, ''new'')', 'P0002 groups_messages', 'P0002 groups_messages', '42501 groups_members', '42501 groups_members', 'P0002 users', '28000', '28000', '28000'),
-	('delete_message(1, {sender})', 'ok', '42501 groups_messages', '42501 groups_members', '42501 groups_members', 'P0002 users', '28000', '28000', '28000'),
-	('delete_message(1, {former})', '42501 groups_messages', '42501 groups_messages', '42501 groups_members', '42501 groups_members', 'P0002 users', '28000', '28000', '28000'),
-	('delete_message(1, {deleted})', 'ok', '42501 groups_messages', '42501 groups_members', '42501 groups_members', 'P0002 users', '28000', '28000', '28000'),
+	('delete_message(1, {sender})', 'ok', '42501 groups_members', '42501 groups_members', '42501 groups_members', 'P0002 users', '28000', '28000', '28000'),
+	('delete_message(1, {former})', 'ok', '42501 groups_members', '42501 groups_members', '42501 groups_members', 'P0002 users', '28000', '28000', '28000'),
+	('delete_message(1, {deleted})', 'ok', '42501 groups_members', '42501 groups_members', '42501 groups_members', 'P0002 users', '28000', '28000', '28000'),
 	('delete_message(1, {elsewhere})', 'P0002 groups_messages', 'P0002 groups_messages', '42501 groups_members', '42501 groups_members', 'P0002 users', '28000', '28000', '28000'),
 -- administration: granted by name
 	('sync_all()', '42501', '42501', '42501', '42501', '42501', '42501', 'ok', 'ok'),

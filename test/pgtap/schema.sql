@@ -31,14 +31,24 @@ SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.users') $$, ARRAY[
 	E'former_id bigint default \nCASE\n    WHEN (deleted_at IS NOT NULL) THEN id\n    ELSE NULL::bigint\nEND'], 'columns of users');
 SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.groups') $$, ARRAY[
 	'id bigint not null identity by default',
-	'name text not null',
+	'name text',
 	'creator_id bigint not null',
-	'created_at timestamp with time zone not null default now()'], 'columns of groups');
+	'created_at timestamp with time zone not null default now()',
+	'visibility text not null default ''public''::text',
+	'join_policy text not null default ''open''::text',
+	'posting text not null default ''everybody''::text',
+	'slow_mode interval',
+	'description text',
+	'metadata jsonb',
+	'archived_at timestamp with time zone'], 'columns of groups');
 SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.groups_members') $$, ARRAY[
 	'id bigint not null identity always',
 	'group_id bigint not null',
 	'user_id bigint not null',
 	'joined_at timestamp with time zone not null default now()',
+	'role text not null default ''member''::text',
+	'muted_until timestamp with time zone',
+	'may_send_at timestamp with time zone',
 	'joined_id bigint not null default COALESCE(pg_sequence_last_value(''chatrel.event_ids''::regclass), (0)::bigint)'], 'columns of groups_members');
 SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.groups_messages') $$, ARRAY[
 	'id bigint not null default nextval(''chatrel.event_ids''::regclass)',
@@ -73,7 +83,8 @@ SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.pinned_messages') $$, AR
 SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.my_memberships') $$, ARRAY[
 	'group_id bigint', 'joined_at timestamp with time zone'], 'columns of my_memberships');
 SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.chat_group') $$, ARRAY[
-	'id bigint', 'name text', 'creator_id bigint', 'created_at timestamp with time zone'], 'attributes of a group');
+	'id bigint', 'name text', 'creator_id bigint', 'created_at timestamp with time zone', 'visibility text', 'join_policy text', 'posting text',
+	'slow_mode interval', 'description text', 'metadata jsonb', 'archived_at timestamp with time zone'], 'attributes of a group');
 SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.chat_message') $$, ARRAY[
 	'id bigint', 'datetime timestamp with time zone', 'group_id bigint', 'sender_id bigint', 'message text',
 	'reply_to_id bigint', 'mentions bigint[]', 'metadata jsonb', 'edited_at timestamp with time zone', 'deleted_at timestamp with time zone'], 'attributes of a message');
@@ -92,12 +103,12 @@ SELECT col_is_pk('chatrel', 'read_marks', ARRAY['user_id', 'group_id'], 'key of 
 SELECT col_is_pk('chatrel', 'pinned_messages', ARRAY['group_id', 'message_id'], 'key of pinned_messages');
 SELECT col_is_pk('chatrel', 'purges', 'group_id', 'key of purges');
 SELECT col_is_unique('chatrel', 'pinned_messages', ARRAY['group_id', 'place'], 'a place of a group is one pin''s');
-SELECT col_is_unique('chatrel', 'groups', 'name', 'names of groups are unique');
+SELECT is(pg_get_indexdef('chatrel.groups_name_key'::regclass), $$CREATE UNIQUE INDEX groups_name_key ON chatrel.groups USING btree (name) WHERE (visibility = 'public'::text)$$, 'names of public groups are unique');
 
 -- indexes
 SELECT indexes_are('chatrel', 'users', ARRAY['users_pkey', 'users_role_name_key', 'users_username_key']);
-SELECT indexes_are('chatrel', 'groups', ARRAY['groups_pkey', 'groups_name_key']);
-SELECT indexes_are('chatrel', 'groups_members', ARRAY['groups_members_pkey', 'groups_members_user_id_idx', 'groups_members_group_id_idx']);
+SELECT indexes_are('chatrel', 'groups', ARRAY['groups_pkey', 'groups_name_key', 'groups_words_idx', 'groups_public_idx']);
+SELECT indexes_are('chatrel', 'groups_members', ARRAY['groups_members_pkey', 'groups_members_user_id_idx', 'groups_members_group_id_idx', 'groups_members_above_idx']);
 SELECT indexes_are('chatrel', 'groups_messages', ARRAY['groups_messages_pkey', 'groups_messages_id_idx', 'groups_messages_xid_idx', 'groups_messages_client_key_idx']);
 SELECT indexes_are('chatrel', 'events', ARRAY['events_pkey', 'events_group_id_idx', 'events_recipient_id_idx', 'events_xid_idx', 'events_edited_message_idx', 'events_mentioned_idx']);
 SELECT index_is_unique('chatrel', 'groups_messages', 'groups_messages_client_key_idx', 'a sender''s key is for one message');
@@ -175,11 +186,11 @@ SELECT is(pg_temp.signature('unlink_users'), '() regclass', 'unlink_users');
 SELECT is(pg_temp.signature('verify_users'),
 	'(repair boolean DEFAULT false) TABLE(user_id bigint, problem text, username text, linked_username text, detail text)', 'verify_users');
 SELECT is(pg_temp.signature('me'), '(member_limit integer DEFAULT 50, as_user bigint DEFAULT NULL::bigint) jsonb', 'me');
-SELECT is(pg_temp.signature('create_group'), '(name text, join_this_group boolean DEFAULT false, as_user bigint DEFAULT NULL::bigint) chatrel.chat_group', 'create_group');
+SELECT is(pg_temp.signature('create_group'), '(name text, join_this_group boolean DEFAULT false, visibility text DEFAULT ''public''::text, join_policy text DEFAULT ''open''::text, description text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, as_user bigint DEFAULT NULL::bigint) chatrel.chat_group', 'create_group');
 SELECT is(pg_temp.signature('join_group'), '(group_id bigint, as_user bigint DEFAULT NULL::bigint) boolean', 'join_group');
 SELECT is(pg_temp.signature('leave_group'), '(group_id bigint, as_user bigint DEFAULT NULL::bigint) boolean', 'leave_group');
 SELECT is(pg_temp.signature('get_group'), '(group_id bigint, member_limit integer DEFAULT 50, as_user bigint DEFAULT NULL::bigint) jsonb', 'get_group');
-SELECT is(pg_temp.signature('group_members'), '(group_id bigint, after bigint DEFAULT NULL::bigint, row_limit integer DEFAULT 50, as_user bigint DEFAULT NULL::bigint) TABLE(user_id bigint, username text, joined_at timestamp with time zone, "position" bigint)', 'group_members');
+SELECT is(pg_temp.signature('group_members'), '(group_id bigint, after bigint DEFAULT NULL::bigint, row_limit integer DEFAULT 50, as_user bigint DEFAULT NULL::bigint) TABLE(user_id bigint, username text, role text, joined_at timestamp with time zone, muted_until timestamp with time zone, "position" bigint)', 'group_members');
 SELECT is(pg_temp.signature('send_group_message'), '(group_id bigint, message text, datetime timestamp with time zone DEFAULT NULL::timestamp with time zone, reply_to_id bigint DEFAULT NULL::bigint, mentions bigint[] DEFAULT NULL::bigint[], metadata jsonb DEFAULT NULL::jsonb, client_key text DEFAULT NULL::text, as_user bigint DEFAULT NULL::bigint) chatrel.chat_message', 'send_group_message');
 SELECT is(pg_temp.signature('edit_message'), '(group_id bigint, message_id bigint, message text, as_user bigint DEFAULT NULL::bigint) chatrel.chat_message', 'edit_message');
 SELECT is(pg_temp.signature('delete_message'), '(group_id bigint, message_id bigint, as_user bigint DEFAULT NULL::bigint) boolean', 'delete_message');

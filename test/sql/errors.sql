@@ -275,7 +275,7 @@ SELECT of_table || ' ' || command || ': ' || suppressed(of_table, command, repla
 	('users', 'UPDATE', 'SELECT chatrel.delete_user(2)'),
 	('groups', 'INSERT', 'SELECT chatrel.create_group(''new'')'),
 	('groups_members', 'INSERT', 'SELECT chatrel.join_group(2)'),
-	('groups_members', 'DELETE', 'SELECT chatrel.leave_group(1)'),
+	('groups_members', 'DELETE', 'SELECT chatrel.leave_group(1, 2)'),
 	('groups_members', 'DELETE', 'SELECT chatrel.delete_user(2)'),
 	('groups_messages', 'INSERT', 'SELECT chatrel.send_group_message(1, ''x'')'),
 	-- but who is no member is told so

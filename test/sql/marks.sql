@@ -147,6 +147,7 @@ DROP TRIGGER suppress ON chatrel.read_marks;
 -- pins
 ---------------------------------------------------------------------------
 
+SELECT chatrel.set_role(1, 2, 'moderator');
 SELECT chatrel.pin_message(1, :mention) AS pinned, chatrel.pin_message(1, :mention, as_user => 2) AS again;
 SELECT chatrel.pin_message(1, :last, as_user => 2) AS pinned;
 SELECT id - :last AS id, group_id, sender_id, message, pinned_at IS NULL AS never, pinned_by FROM chatrel.pinned_messages(1);

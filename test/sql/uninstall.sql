@@ -23,8 +23,8 @@ BEGIN
 	RETURN QUERY EXECUTE $q$ SELECT 'all channel', count(*)::text FROM chatrel.all_channel $q$;
 	RETURN QUERY EXECUTE $q$ SELECT 'send again', (chatrel.send_group_message(1, 'hello again')).id::text $q$;
 	RETURN QUERY EXECUTE $q$ SELECT 'unlisten', count(*)::text FROM chatrel.unlisten() $q$;
-	RETURN QUERY EXECUTE $q$ SELECT 'leave', chatrel.leave_group(1)::text $q$;
 	RETURN QUERY EXECUTE $q$ SELECT 'delete', chatrel.delete_user(2)::text $q$;
+	RETURN QUERY EXECUTE $q$ SELECT 'leave', chatrel.leave_group(1)::text $q$;
 	RETURN QUERY EXECUTE $q$ SELECT 'visible', count(*)::text FROM chatrel.groups_messages $q$;
 	UNLISTEN *;
 END $$;
