@@ -185,6 +185,7 @@ chatrel_invite(PG_FUNCTION_ARGS)
 	actor_id = acting_user(fcinfo);
 	require_user_list(&list, fcinfo, 1, actor_id, MAX_INVITED);
 
+	PreventCommandIfReadOnly("chatrel.invite()");
 	owner_begin(&scope, fcinfo);
 	added = invite(group_id, actor_id, &list);
 	owner_end(&scope);
@@ -227,6 +228,7 @@ chatrel_decline_invitation(PG_FUNCTION_ARGS)
 	OwnerScope	scope;
 	bool		declined;
 
+	PreventCommandIfReadOnly("chatrel.decline_invitation()");
 	owner_begin(&scope, fcinfo);
 	require_user(user_id);
 	declined = plan_run(&user_is_invited, PLAN_LATEST, values, NULL).nrows > 0 &&
@@ -270,6 +272,7 @@ chatrel_withdraw_invitation(PG_FUNCTION_ARGS)
 	OwnerScope	scope;
 	bool		withdrawn;
 
+	PreventCommandIfReadOnly("chatrel.withdraw_invitation()");
 	owner_begin(&scope, fcinfo);
 	hold_membership(&member, actor_id, group_id, ACT_KEEP);
 	withdrawn = remove_invitations(group_id, user_id,

@@ -178,4 +178,11 @@ SELECT (pg_temp.fails('SELECT chatrel.invite(1, ''{5}'')')).*;
 SELECT length(chatrel.create_invite_link(1)), chatrel.delete_group(1);
 SELECT (SELECT count(*) FROM chatrel.groups_invitations WHERE group_id = 1) AS invitations, (SELECT count(*) FROM chatrel.groups_links) AS links;
 
+-- in a transaction that only reads
+SELECT id FROM chatrel.create_group('reading', true);
+BEGIN READ ONLY;
+SELECT call, f.code, f.message FROM unnest(ARRAY['invite(4, ''{4}'')', 'decline_invitation(4)', 'withdraw_invitation(4, 4)', 'create_invite_link(4)', 'join_by_link(''x'')', 'revoke_invite_links(4)', 'request_to_join(2, 4)',
+	'withdraw_join_request(2)', 'decide_join_request(2, 4, true)', 'direct_group(''{4}'')', 'invitations()', 'group_invitations(4)', 'join_requests(4)']) call, pg_temp.fails('SELECT chatrel.' || call) f;
+COMMIT;
+
 DROP EXTENSION chatrel;
