@@ -106,7 +106,7 @@ SELECT is(pg_temp.outcome(pg_temp.filled(call, who)), outcome, format('%s: %s', 
 
 -- an archived group is read, and disposed of, and not written to; whatever the role
 SELECT chatrel.archive_group(1, as_user => pg_temp.id('owner'));
-SELECT is(pg_temp.outcome(pg_temp.filled(call, 'owner')), CASE WHEN act ~ 'read|leave|^join$|delete|remove|ban|lift|mute|make a member|take|archive' THEN matrix.owner ELSE 'archived' END, 'archived: ' || act)
+SELECT is(pg_temp.outcome(pg_temp.filled(call, 'owner')), CASE WHEN act ~ 'read|leave|^join$|delete|remove|ban|lift|mute|make a member|take|archive' THEN matrix.owner ELSE '55000 groups.archived_at' END, 'archived: ' || act)
 	FROM (SELECT m.act, m.call, a.outcome AS owner FROM matrix m JOIN answers a ON a.answer = m.owner WHERE m.call !~ 'posting\(|slow\(|by_request\(|{own}') matrix;
 SELECT chatrel.archive_group(1, false, pg_temp.id('owner'));
 

@@ -40,7 +40,8 @@ SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.groups') $$, ARRAY[
 	'slow_mode interval',
 	'description text',
 	'metadata jsonb',
-	'archived_at timestamp with time zone'], 'columns of groups');
+	'archived_at timestamp with time zone',
+	'direct_key bigint[]'], 'columns of groups');
 SELECT results_eq($$ SELECT pg_temp.columns_of('chatrel.groups_members') $$, ARRAY[
 	'id bigint not null identity always',
 	'group_id bigint not null',
@@ -107,7 +108,7 @@ SELECT is(pg_get_indexdef('chatrel.groups_name_key'::regclass), $$CREATE UNIQUE 
 
 -- indexes
 SELECT indexes_are('chatrel', 'users', ARRAY['users_pkey', 'users_role_name_key', 'users_username_key']);
-SELECT indexes_are('chatrel', 'groups', ARRAY['groups_pkey', 'groups_name_key', 'groups_words_idx', 'groups_public_idx']);
+SELECT indexes_are('chatrel', 'groups', ARRAY['groups_pkey', 'groups_name_key', 'groups_direct_key_key', 'groups_words_idx', 'groups_public_idx']);
 SELECT indexes_are('chatrel', 'groups_members', ARRAY['groups_members_pkey', 'groups_members_user_id_idx', 'groups_members_group_id_idx', 'groups_members_above_idx']);
 SELECT indexes_are('chatrel', 'groups_messages', ARRAY['groups_messages_pkey', 'groups_messages_id_idx', 'groups_messages_xid_idx', 'groups_messages_client_key_idx']);
 SELECT indexes_are('chatrel', 'events', ARRAY['events_pkey', 'events_group_id_idx', 'events_recipient_id_idx', 'events_xid_idx', 'events_edited_message_idx', 'events_mentioned_idx']);
