@@ -210,7 +210,7 @@ check_may_join(const Entry *state, int64 group_id, int64 user_id, JoinReason rea
 
 /*
  * Makes the user a member, and settles what was to lead to it; false if it is one.
- * Once more where the user is just leaving.
+ * A request is taken before the membership is written, as who decides it does.  Once more where the user is just leaving.
  */
 bool
 join(int64 group_id, int64 user_id, int64 actor_id, JoinReason reason)
@@ -220,7 +220,6 @@ join(int64 group_id, int64 user_id, int64 actor_id, JoinReason reason)
 	for (int i = 0; i < MAX_TRIES; i++)
 	{
 		Entry		state;
-		bool		joined;
 
 		if (!read_entry(&state, group_id, user_id))
 			error_group_not_found(group_id);
@@ -231,10 +230,12 @@ join(int64 group_id, int64 user_id, int64 actor_id, JoinReason reason)
 			continue;
 		}
 		check_may_join(&state, group_id, user_id, reason);
-		joined = add_member(group_id, user_id, actor_id, username);
 		if (state.is_awaited)
+		{
+			keep_group(group_id);
 			forget_admission(group_id, user_id);
-		return joined;
+		}
+		return add_member(group_id, user_id, actor_id, username);
 	}
 	error_change_suppressed("groups_members");
 }
