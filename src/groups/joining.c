@@ -268,7 +268,8 @@ leave_as_owner(int64 group_id, int64 user_id)
 	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id)};
 	MemberPair	pair;
 
-	plan_run(&group_lock, PLAN_WRITE, values, NULL);
+	if (plan_run(&group_lock, PLAN_WRITE, values, NULL).nrows == 0)
+		error_group_not_found(group_id);
 	lock_two_members(&pair, group_id, user_id, user_id, true);
 	if (pair.has_actor && pair.actor.role == ROLE_OWNER && pair.owners == 1 &&
 		plan_run(&other_members, PLAN_WRITE, values, NULL).nrows > 0)

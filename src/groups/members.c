@@ -120,41 +120,6 @@ static SqlPlan members_lock = {
 	.by_index = true
 };
 
-/* A DELETE locks in the order in which it comes upon the rows: they are locked before it. */
-static SqlPlan memberships_remove = {
-	.sql = "WITH mine AS MATERIALIZED ("
-	"SELECT group_id FROM chatrel.groups_members WHERE user_id" EQ "$1"
-	" ORDER BY group_id FOR UPDATE), gone AS ("
-	"DELETE FROM chatrel.groups_members m USING mine, chatrel.users u"
-	" WHERE m.group_id" EQ "mine.group_id AND m.user_id" EQ "$1 AND u.id" EQ "m.user_id"
-	" RETURNING m.group_id, m.role" EQ "'owner' AS owned, u.username)"
-	" SELECT group_id, username, owned FROM gone ORDER BY group_id",
-	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID)
-};
-
-/*
- * Who comes after the last owner, who is deleted: the first of the moderators, or of
- * the members.  Nobody is waited for, which would be out of the order of locks: who
- * is being deleted or removed is passed over.
- */
-static SqlPlan owner_succeed = {
-	.sql = "UPDATE chatrel.groups_members m SET role = 'owner' FROM"
-	" (SELECT c.user_id FROM chatrel.groups_members c WHERE c.group_id" EQ "$1"
-	" AND NOT EXISTS (SELECT FROM chatrel.groups_members o"
-	" WHERE o.group_id" EQ "$1 AND o.role" EQ "'owner')"
-	" ORDER BY c.role DESC, c.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) next"
-	" WHERE m.group_id" EQ "$1 AND m.user_id" EQ "next.user_id RETURNING m.user_id",
-	.expected = SPI_OK_UPDATE_RETURNING,
-	PLAN_ARGS(INT8OID)
-};
-
-static SqlPlan any_membership = {
-	.sql = "SELECT FROM chatrel.groups_members WHERE user_id" EQ "$1 LIMIT 1",
-	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID)
-};
-
 /* ---------- errors ---------- */
 
 void
@@ -475,7 +440,7 @@ add_member(int64 group_id, int64 user_id, int64 actor_id, const char *username)
  * What follows a removal: the group gets a new channel when it commits, so that
  * the removed member hears no more, and the old one a last word to the others.
  */
-static void
+void
 announce_removal(int64 group_id, int64 user_id, int64 actor_id, const char *username,
 				 const char *reason)
 {
@@ -507,35 +472,4 @@ remove_member(int64 group_id, int64 user_id, int64 actor_id, const char *reason,
 			return false;
 	}
 	error_change_suppressed("groups_members");
-}
-
-/* A group that has lost its last owner gets another, if there is anybody. */
-static void
-find_successor(int64 group_id)
-{
-	Datum		values[] = {Int64GetDatum(group_id)};
-	PlanResult	next = plan_run(&owner_succeed, PLAN_WRITE, values, NULL);
-
-	if (next.nrows > 0)
-		record_role(group_id, result_int64(&next, 0, 1), 0, ROLE_OWNER);
-}
-
-/* The administration does it: there is no actor. */
-void
-remove_all_memberships(int64 user_id)
-{
-	Datum		values[] = {Int64GetDatum(user_id)};
-	PlanResult	removed = plan_run(&memberships_remove, PLAN_CASCADE, values, NULL);
-
-	if (plan_run(&any_membership, PLAN_LATEST, values, NULL).nrows > 0)
-		error_change_suppressed("groups_members");
-	for (uint64 i = 0; i < removed.nrows; i++)
-	{
-		int64		group_id = result_int64(&removed, i, 1);
-
-		CHECK_FOR_INTERRUPTS();
-		announce_removal(group_id, user_id, 0, result_cstring(&removed, i, 2), LEFT_BY_DELETION);
-		if (DatumGetBool(result_datum(&removed, i, 3)))
-			find_successor(group_id);
-	}
 }

@@ -41,7 +41,8 @@ extern char *lock_user_to_join(int64 user_id);
 extern bool add_member(int64 group_id, int64 user_id, int64 actor_id, const char *username);
 extern bool remove_member(int64 group_id, int64 user_id, int64 actor_id, const char *reason,
 						  bool owners_too);
-extern void remove_all_memberships(int64 user_id);
+extern void announce_removal(int64 group_id, int64 user_id, int64 actor_id, const char *username,
+							 const char *reason);
 
 extern void record_role(int64 group_id, int64 user_id, int64 actor_id, GroupRole role);
 
