@@ -169,7 +169,8 @@ CREATE FUNCTION chatrel.get_message(group_id bigint, message_id bigint,
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 1000;
 COMMENT ON FUNCTION chatrel.get_message(bigint, bigint, bigint) IS
 	'a message of a group of the user''s: {"id", "datetime", "group_id", "sender_id", "message"}, '
-	'and what else there is of "reply_to_id", "mentions", "metadata", "edited_at", "deleted_at"';
+	'and what else there is of "reply_to_id", "mentions", "metadata", "edited_at", "deleted_at", '
+	'"reactions", "my_reactions"';
 
 CREATE FUNCTION chatrel.group_messages(group_id bigint, before_id bigint DEFAULT NULL,
 		message_limit integer DEFAULT 50, after_id bigint DEFAULT NULL,

@@ -25,6 +25,8 @@ typedef struct SqlPlan
 	bool		by_index;		/* it reads the few rows that an index gives;
 								 * the planner, who does not know the limit,
 								 * may think of all that there are */
+	bool		by_bitmap;		/* and that index gives no rows in order, but
+								 * a bitmap of them, as one of kind gin */
 	SPIPlanPtr	handle;			/* made when first run, kept for the session */
 } SqlPlan;
 

@@ -8,13 +8,25 @@
  * given while the slot has a worker, or one that comes back.
  *
  * The positions only grow; the byte of position p is at p % size.
+ *
+ * What one transaction does may rest on what another has done, and is to be heard
+ * after it.  But a transaction is visible a moment before it can append its events,
+ * and one that sees it may append first.  So each reservation has a turn: whoever
+ * rests on another reserves later.  Delivery takes the events in the order of the
+ * turns, and only when every transaction that has reserved has appended, or is not
+ * visible yet: then nothing that is taken rests on what is not.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/namespace.h"
+#include "miscadmin.h"
 #include "pgstat.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "core/guc.h"
 #include "delivery/queue.h"
@@ -28,6 +40,7 @@ typedef struct Record
 	Oid			schema;			/* chatrel's when it was sent: each CREATE
 								 * EXTENSION makes one */
 	int64		id;
+	uint64		turn;
 	TimestampTz queued_at;
 	pg_uuid_t	channel;
 	char		payload[FLEXIBLE_ARRAY_MEMBER];
@@ -58,9 +71,18 @@ ring_read(const Slot *slot, uint64 position, char *data, Size size)
 
 /* ---------- the sending side ---------- */
 
-/* Reserves space for a transaction that is about to commit, if there is a worker. */
+static Promise *
+my_promise(void)
+{
+	return &queue_promises[MyProc - ProcGlobal->allProcs];
+}
+
+/*
+ * Reserves space for a transaction that is about to commit, if there is a worker;
+ * and gives it its turn.
+ */
 QueueVerdict
-queue_reserve(Size size)
+queue_reserve(Size size, uint64 *turn)
 {
 	QueueVerdict verdict;
 
@@ -75,6 +97,9 @@ queue_reserve(Size size)
 	else
 	{
 		my_slot->reserved += size;
+		*turn = ++my_slot->turns;
+		my_promise()->slot = my_slot - queue->slots;
+		my_promise()->xid = GetTopTransactionIdIfAny();
 		verdict = QUEUE_ACCEPTS;
 	}
 	queue_unlock_slot();
@@ -86,17 +111,21 @@ queue_reserve(Size size)
  * the slot stays this database's.
  */
 void
-queue_append(char *records, Size size, int nevents)
+queue_append(char *records, Size size, int nevents, uint64 turn)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	Latch	   *latch;
 
 	for (Size at = 0; at < size; at += MAXALIGN(((Record *) (records + at))->size))
+	{
 		((Record *) (records + at))->queued_at = now;
+		((Record *) (records + at))->turn = turn;
+	}
 
 	LWLockAcquire(SLOT_LOCK(my_slot), LW_EXCLUSIVE);
 	ring_write(my_slot, records, size);
 	my_slot->reserved -= size;
+	my_promise()->xid = InvalidTransactionId;
 	my_slot->queued += nevents;
 	latch = my_slot->worker_latch;
 	queue_unlock_slot();
@@ -111,6 +140,7 @@ queue_release(Size size)
 {
 	LWLockAcquire(SLOT_LOCK(my_slot), LW_EXCLUSIVE);
 	my_slot->reserved -= size;
+	my_promise()->xid = InvalidTransactionId;
 	queue_unlock_slot();
 }
 
@@ -171,6 +201,7 @@ queue_cancel_sleep(void)
 
 /* ---------- the delivering side ---------- */
 
+/* Is nothing waiting? */
 bool
 queue_is_empty(void)
 {
@@ -183,6 +214,57 @@ queue_is_empty(void)
 	return empty;
 }
 
+/* Is nothing waiting, and nothing promised either? */
+bool
+queue_is_idle(void)
+{
+	bool		idle;
+
+	if (!queue_lock_slot(false))
+		return true;
+	idle = my_slot->head == my_slot->tail && my_slot->reserved == 0;
+	queue_unlock_slot();
+	return idle;
+}
+
+/* Under the lock of the slot: the transactions that have reserved, and not appended. */
+static int
+promised(TransactionId *xids)
+{
+	int			n = 0;
+
+	if (my_slot->reserved == 0)
+		return 0;
+	for (int i = 0; i < MaxBackends; i++)
+		if (TransactionIdIsValid(queue_promises[i].xid) &&
+			queue_promises[i].slot == my_slot - queue->slots)
+			xids[n++] = queue_promises[i].xid;
+	return n;
+}
+
+/*
+ * Waits for those of them that are visible, until they have appended: they do
+ * nothing else any more, and their locks on themselves go after that.  False if
+ * there are none.
+ */
+static bool
+wait_for_visible(const TransactionId *xids, int n)
+{
+	Snapshot	snapshot;
+	bool		waited = false;
+
+	if (n == 0)
+		return false;
+	snapshot = GetLatestSnapshot();
+	for (int i = 0; i < n; i++)
+		if (!XidInMVCCSnapshot(xids[i], snapshot))
+		{
+			XactLockTableWait(xids[i], NULL, NULL, XLTW_None);
+			waited = true;
+		}
+	return waited;
+}
+
 /*
  * Copies what is waiting, and leaves it there until queue_consume(); position
  * says where it begins.  Zero if nothing is waiting.
@@ -190,31 +272,33 @@ queue_is_empty(void)
 Size
 queue_copy(char **records, uint64 *position)
 {
+	TransactionId *xids = palloc_array(TransactionId, MaxBackends);
+
 	for (;;)
 	{
+		Size		room;
 		Size		size;
-		bool		still_there;
+		int			npromised;
 
+		if (!queue_lock_slot(false))
+			return 0;
+		room = 2 * (my_slot->head - my_slot->tail);
+		queue_unlock_slot();
+
+		/*
+		 * Memory is not taken under the lock, and others may append or
+		 * consume meanwhile.
+		 */
+		*records = MemoryContextAllocHuge(CurrentMemoryContext, room);
 		if (!queue_lock_slot(false))
 			return 0;
 		*position = my_slot->tail;
 		size = my_slot->head - my_slot->tail;
-		queue_unlock_slot();
-		if (size == 0)
-			return 0;
-
-		/*
-		 * Memory is not taken under the lock, and others may consume
-		 * meanwhile.
-		 */
-		*records = MemoryContextAllocHuge(CurrentMemoryContext, size);
-		if (!queue_lock_slot(false))
-			return 0;
-		still_there = my_slot->tail == *position;
-		if (still_there)
+		if (size <= room)
 			ring_read(my_slot, *position, *records, size);
+		npromised = promised(xids);
 		queue_unlock_slot();
-		if (still_there)
+		if (size <= room && !wait_for_visible(xids, npromised))
 			return size;
 		pfree(*records);
 	}
@@ -309,6 +393,35 @@ unpack(Event *event, Record *record, Oid schema)
 	event->channel = record->channel;
 }
 
+/* Those of one turn stay in the order in which they lie. */
+static int
+compare_turns(const void *a, const void *b)
+{
+	const Record *x = *(Record *const *) a;
+	const Record *y = *(Record *const *) b;
+
+	if (x->turn != y->turn)
+		return x->turn < y->turn ? -1 : 1;
+	return x < y ? -1 : x > y;
+}
+
+/* The records in the order of their turns */
+static Record **
+records_in_order(char *records, Size size, int *nrecords)
+{
+	Record	  **list;
+	int			n = 0;
+
+	*nrecords = 0;
+	for (Size at = 0; at < size; at += MAXALIGN(((Record *) (records + at))->size))
+		(*nrecords)++;
+	list = MemoryContextAllocHuge(CurrentMemoryContext, *nrecords * sizeof(Record *));
+	for (Size at = 0; at < size; at += MAXALIGN(list[n++]->size))
+		list[n] = (Record *) (records + at);
+	qsort(list, *nrecords, sizeof(Record *), compare_turns);
+	return list;
+}
+
 /*
  * Makes events of records, whose payloads they go on using.  What was sent
  * before the extension was dropped, and made again, goes to nobody.
@@ -317,21 +430,14 @@ Event *
 queue_unpack(char *records, Size size, int *nevents)
 {
 	Oid			schema = get_namespace_oid("chatrel", true);
+	Record	  **list = records_in_order(records, size, nevents);
 	Event	   *events;
-
-	*nevents = 0;
-	for (Size at = 0; at < size; at += MAXALIGN(((Record *) (records + at))->size))
-		(*nevents)++;
 
 	events = MemoryContextAllocHuge(CurrentMemoryContext, *nevents * sizeof(Event));
 	memset(events, 0, *nevents * sizeof(Event));
 	for (int i = 0; i < *nevents; i++)
-	{
-		Record	   *record = (Record *) records;
-
-		unpack(&events[i], record, schema);
-		records += MAXALIGN(record->size);
-	}
+		unpack(&events[i], list[i], schema);
+	pfree(list);
 	return events;
 }
 

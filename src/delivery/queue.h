@@ -24,8 +24,8 @@ typedef struct QueueStatus
 } QueueStatus;
 
 /* The sending side. */
-extern QueueVerdict queue_reserve(Size size);
-extern void queue_append(char *records, Size size, int nevents);
+extern QueueVerdict queue_reserve(Size size, uint64 *turn);
+extern void queue_append(char *records, Size size, int nevents, uint64 turn);
 extern void queue_release(Size size);
 extern void queue_count_fallback(QueueVerdict reason);
 
@@ -37,6 +37,7 @@ extern void queue_cancel_sleep(void);
 
 /* The delivering side: only the holder of the lock of NOTIFY consumes. */
 extern bool queue_is_empty(void);
+extern bool queue_is_idle(void);
 extern Size queue_copy(char **records, uint64 *position);
 extern uint64 queue_position(void);
 extern uint64 queue_delivered(void);

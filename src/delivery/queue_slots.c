@@ -36,6 +36,7 @@
 #define NO_START_MS			60000
 
 QueueShared *queue = NULL;
+Promise    *queue_promises = NULL;
 char	   *queue_rings = NULL;
 LWLockPadded *queue_locks = NULL;
 Slot	   *my_slot = NULL;
@@ -52,10 +53,16 @@ ring_size(void)
 }
 
 static Size
-shared_size(void)
+slots_size(void)
 {
 	return MAXALIGN(add_size(offsetof(QueueShared, slots),
 							 mul_size(guc_relay_databases, sizeof(Slot))));
+}
+
+static Size
+shared_size(void)
+{
+	return add_size(slots_size(), MAXALIGN(mul_size(MaxBackends, sizeof(Promise))));
 }
 
 static void
@@ -89,6 +96,7 @@ queue_shmem_startup(void)
 		for (int i = 0; i < queue->nslots; i++)
 			ConditionVariableInit(&queue->slots[i].news);
 	}
+	queue_promises = (Promise *) ((char *) queue + slots_size());
 	queue_rings = (char *) queue + shared_size();
 	queue_locks = GetNamedLWLockTranche(TRANCHE_NAME);
 	LWLockRelease(AddinShmemInitLock);

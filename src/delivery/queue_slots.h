@@ -50,12 +50,21 @@ typedef struct Slot
 	uint64		tail;
 	uint64		reserved;		/* bytes promised to transactions about to
 								 * commit */
+	uint64		turns;			/* promises, ever */
 
 	uint64		queued;
 	uint64		delivered;
 	uint64		batches;
 	uint64		fallbacks[QUEUE_VERDICTS];
 } Slot;
+
+/* What a backend has reserved space for: one for each, under the lock of the slot. */
+typedef struct Promise
+{
+	int			slot;
+	TransactionId xid;			/* invalid if it has not, or announces without
+								 * changing anything */
+} Promise;
 
 typedef struct QueueShared
 {
@@ -67,6 +76,7 @@ typedef struct QueueShared
 
 /* Null where the library was not preloaded. */
 extern QueueShared *queue;
+extern Promise *queue_promises;
 extern char *queue_rings;
 extern LWLockPadded *queue_locks;	/* one for the assignment of slots, and
 									 * one each */

@@ -71,6 +71,7 @@ static struct
 	char	   *records;		/* its own events, for which space is reserved */
 	Size		size;
 	int			nevents;
+	uint64		turn;
 	Size		delivered_size; /* others' events, which it has notified */
 	int			delivered_nevents;
 }			pending;
@@ -127,7 +128,7 @@ relay_accept(const Event *events, int nevents)
 		return false;
 
 	records = queue_pack(events, nevents, &size);
-	verdict = queue_reserve(size);
+	verdict = queue_reserve(size, &pending.turn);
 	if (verdict == QUEUE_ACCEPTS)
 	{
 		pending.records = records;
@@ -153,7 +154,7 @@ relay_end_of_transaction(bool committed)
 	if (pending.size > 0)
 	{
 		if (committed)
-			queue_append(pending.records, pending.size, pending.nevents);
+			queue_append(pending.records, pending.size, pending.nevents, pending.turn);
 		else
 			queue_release(pending.size);
 	}
@@ -218,7 +219,7 @@ relay_deliver_queued(void)
 {
 	int			nest_level;
 
-	if (queue_is_empty())
+	if (queue_is_idle())
 		return;
 	nest_level = silence_begin();
 	(void) deliver_queue();

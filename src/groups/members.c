@@ -196,14 +196,18 @@ record_addition(int64 group_id, int64 user_id, const char *username)
 	record_event(&added);
 }
 
-/* The last that the member hears of the group is that; a deleted user hears nothing. */
+/*
+ * The last that the member hears of the group is that; a user that the
+ * administration deletes hears nothing.
+ */
 static void
 record_removal(int64 group_id, int64 user_id, const char *username, const char *reason)
 {
+	bool		deleted = strcmp(reason, LEFT_BY_DELETION) == 0;
 	RecordedEvent left = {
 		.kind = "member_left",
 		.group_id = group_id,
-		.actor_id = user_id,
+		.actor_id = deleted ? 0 : user_id,
 		.user_id = user_id,
 		.detail = member_detail(username, reason)
 	};
@@ -216,7 +220,7 @@ record_removal(int64 group_id, int64 user_id, const char *username, const char *
 	};
 
 	record_member_event(&left, EVENT_OLD_CHANNEL);
-	if (strcmp(reason, LEFT_BY_DELETION) != 0)
+	if (!deleted)
 		record_event(&removed);
 }
 
@@ -269,9 +273,9 @@ void
 remove_all_memberships(int64 user_id)
 {
 	Datum		values[] = {Int64GetDatum(user_id)};
-	PlanResult	removed = plan_run(&memberships_remove, PLAN_WRITE, values, NULL);
+	PlanResult	removed = plan_run(&memberships_remove, PLAN_CASCADE, values, NULL);
 
-	if (plan_run(&any_membership, PLAN_WRITE, values, NULL).nrows > 0)
+	if (plan_run(&any_membership, PLAN_LATEST, values, NULL).nrows > 0)
 		error_change_suppressed("groups_members");
 	announce_removals(&removed, user_id, LEFT_BY_DELETION);
 }

@@ -8,6 +8,8 @@
  *
  * A deleted message stays as a row without a text: those who answer it, or have
  * read up to it, still find it.  Its earlier texts go from the recorded events too.
+ * So do its reactions and its pin, even those that the transaction's snapshot does
+ * not see: for one of them it fails, as others have come first.
  */
 #include "postgres.h"
 
@@ -49,11 +51,16 @@ static SqlPlan message_delete = {
 	PLAN_ARGS(INT8OID, INT8OID)
 };
 
-/* The edits of the message have been, and go on being events. */
+/*
+ * The edits of the message have been, and go on being events.  A purge may be about
+ * to delete them: they are locked in its order, which is that of their ids.
+ */
 static SqlPlan edits_forget = {
-	.sql = "UPDATE chatrel.events"
-	" SET detail = detail OPERATOR(pg_catalog.-) 'message'::pg_catalog.text"
-	" WHERE message_id" EQ "$1 AND kind" EQ "'message_edited'",
+	.sql = "WITH edits AS MATERIALIZED (SELECT e.id FROM chatrel.events e"
+	" WHERE e.message_id" EQ "$1 AND e.kind" EQ "'message_edited' ORDER BY e.id FOR UPDATE)"
+	" UPDATE chatrel.events e"
+	" SET detail = e.detail OPERATOR(pg_catalog.-) 'message'::pg_catalog.text"
+	" FROM edits WHERE e.id" EQ "edits.id",
 	.expected = SPI_OK_UPDATE,
 	PLAN_ARGS(INT8OID),
 	.by_index = true

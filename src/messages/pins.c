@@ -179,5 +179,5 @@ forget_pin(int64 group_id, int64 message_id)
 {
 	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(message_id)};
 
-	(void) plan_run(&pin_remove, PLAN_WRITE, values, NULL);
+	(void) plan_run(&pin_remove, PLAN_CASCADE, values, NULL);
 }

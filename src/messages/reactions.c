@@ -188,7 +188,7 @@ forget_reactions(int64 group_id, int64 message_id)
 {
 	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(message_id)};
 
-	(void) plan_run(&reactions_forget, PLAN_WRITE, values, NULL);
+	(void) plan_run(&reactions_forget, PLAN_CASCADE, values, NULL);
 }
 
 /* ---------- in documents ---------- */

@@ -86,6 +86,17 @@ my %STATE_OF = (
 	group => q{SELECT name, count(*) FROM chatrel.groups WHERE name ~ '^[0-9]+ ' GROUP BY 1},
 	deleted => 'SELECT id, 1 FROM chatrel.users WHERE deleted_at IS NOT NULL',
 	member => q{SELECT group_id || ' ' || user_id, 1 FROM chatrel.groups_members},
+	# As often as it says, and the events say so, too
+	edit => q{
+		SELECT m.id, CASE WHEN 'wall ' || n.edits = m.message THEN n.edits ELSE -1 END FROM chatrel.groups_messages m
+		CROSS JOIN LATERAL (SELECT count(*) FROM chatrel.events WHERE kind = 'message_edited' AND message_id = m.id) AS n (edits)
+		WHERE m.message LIKE 'wall %' AND m.edited_at IS NOT NULL},
+	pin => q{SELECT e.message_id, CASE WHEN e.changes = (SELECT count(*) FROM chatrel.pinned_messages p WHERE p.message_id = e.message_id) THEN e.changes ELSE -1 END
+		FROM (SELECT message_id, sum(CASE kind WHEN 'message_pinned' THEN 1 ELSE -1 END) FROM chatrel.events
+			WHERE kind IN ('message_pinned', 'message_unpinned') GROUP BY 1) AS e (message_id, changes)},
+	reaction => q{SELECT e.message_id, CASE WHEN e.changes = (SELECT count(*) FROM chatrel.message_reactions r WHERE r.message_id = e.message_id) THEN e.changes ELSE -1 END
+		FROM (SELECT message_id, sum(CASE kind WHEN 'reaction_added' THEN 1 ELSE -1 END) FROM chatrel.events
+			WHERE kind IN ('reaction_added', 'reaction_removed') GROUP BY 1) AS e (message_id, changes)},
 	follow => q{SELECT follower_id || ' ' || followed_id, 1 FROM chatrel.relationships},
 	# What its stickers say, and whether they are in the order in which they were sent
 	board => q{
@@ -117,7 +128,7 @@ sub check_state
 	my %wrong = map { $_ => [ differences($world, $_, $STATE_OF{$_}) ] } qw(user group deleted);
 
 	forget_deleted($world);
-	$wrong{$_} = [ differences($world, $_, $STATE_OF{$_}) ] foreach qw(member follow board);
+	$wrong{$_} = [ differences($world, $_, $STATE_OF{$_}) ] foreach qw(member follow board edit pin reaction);
 	return %wrong;
 }
 
@@ -163,7 +174,7 @@ sub check_messages
 sub check_earlier
 {
 	my ($world) = @_;
-	my $sum = 'SELECT count(*) || \' \' || coalesce(sum(hashtextextended(message, id)), 0) FROM chatrel.groups_messages WHERE id <= ?';
+	my $sum = 'SELECT count(*) || \' \' || coalesce(sum(hashtextextended(message, id)), 0) FROM chatrel.groups_messages WHERE id <= ? AND message NOT LIKE \'wall %\'';
 	my $before = $world->{earlier} // '0 0';
 	my $is = value($world->{admin}, $sum, $world->{base});
 
@@ -173,12 +184,17 @@ sub check_earlier
 
 # ---------- those who read ----------
 
+# What is for the watcher
 sub ids_as_bits
 {
 	my ($world) = @_;
 	my $bits = '';
 
-	vec($bits, $_->[0], 1) = 1 foreach rows($world, 'SELECT id FROM chatrel.groups_messages');
+	vec($bits, $_->[0], 1) = 1 foreach rows($world, q{
+		WITH mine AS (SELECT group_id FROM chatrel.groups_members WHERE user_id = $1)
+		SELECT id FROM chatrel.groups_messages JOIN mine USING (group_id)
+		UNION ALL SELECT id FROM chatrel.events WHERE CASE WHEN recipient_id IS NULL THEN group_id IN (TABLE mine) ELSE recipient_id = $1 END},
+		$world->{watcher});
 	return $bits;
 }
 

@@ -205,6 +205,25 @@ sub member
 	return value($dbh, $joins ? 'SELECT chatrel.join_group(?, ?)' : 'SELECT chatrel.leave_group(?, ?)', $group, $user);
 }
 
+# On a message of its own, which nobody else changes: edits it, pins it, or reacts to
+# it; takes back what it has done.
+sub mark
+{
+	my ($self, $dbh, $message, $user) = @_;
+	my ($dice, $adds) = (rand, int rand 2);
+
+	if ($dice < 0.4)
+	{
+		my $version = 1 + value($dbh, q{SELECT substring(message FROM '[0-9]+$') FROM chatrel.groups_messages WHERE id = ?}, $message);
+
+		$self->owe([ 'edit', $message, $version ]);
+		return value($dbh, 'SELECT (chatrel.edit_message(1, ?, ?, ?)).id', $message, "wall $version", $user);
+	}
+	$self->owe([ $dice < 0.7 ? 'pin' : 'reaction', $message, $adds ]);
+	return value($dbh, 'SELECT chatrel.' . ($adds ? 'pin' : 'unpin') . '_message(1, ?, ?)', $message, $user) if $dice < 0.7;
+	return value($dbh, 'SELECT chatrel.' . ($adds ? 'add' : 'remove') . q{_reaction(1, ?, 'x', ?)}, $message, $user);
+}
+
 sub follow
 {
 	my ($self, $dbh, $who, $whom, $follows) = @_;

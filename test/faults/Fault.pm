@@ -35,26 +35,13 @@ sub postmaster
 	return (split /\n/, eval { slurp_file($world->{node}->data_dir . '/postmaster.pid') } // '')[0];
 }
 
-# Starts a server that is not there any more, as soon as what is left of it lets us.
-sub start_again
-{
-	my ($world) = @_;
-	my $node = $world->{node};
-	my ($data, $log) = ($node->data_dir, $node->logfile);
-
-	wait_until(sub { return system("pg_ctl start --silent --wait -D '$data' -l '$log' -o --cluster-name=main >/dev/null 2>&1") == 0 })
-		or die 'the server does not start';
-	$node->_update_pid(1);
-	return;
-}
-
 sub stop_and_start
 {
 	my ($world, $mode, $between) = @_;
 
 	$world->{node}->stop($mode);
 	$between->() if $between;
-	start_again($world);
+	start_again($world->{node});
 	return;
 }
 
@@ -120,7 +107,7 @@ sub kill_postmaster
 	my ($world) = @_;
 
 	$world->{node}->kill9;
-	start_again($world);
+	start_again($world->{node});
 	return;
 }
 
@@ -202,7 +189,7 @@ sub check_cursors
 		do
 		{
 			$answer = sync_as_watcher($world, $dbh, $cursor);
-			$times{ $_->{id} }++ foreach $answer ? @{ $answer->{messages} } : ();
+			$times{ $_->{id} }++ foreach $answer ? messages_in($answer) : ();
 			$cursor = $answer->{cursor} if $answer;
 		} while ($answer && $answer->{more});
 		$ledger->enter('wrong', "a cursor of what is gone was taken: $taken->{cursor}") if $taken->{is} eq 'gone' && $answer;
@@ -268,7 +255,7 @@ sub full_disk
 	wait_until(sub {
 		my $pid = postmaster($world);
 		return 1 if $pid && kill(0, $pid) && eval { connect_to($world->{node}) };
-		start_again($world) if !$pid || !kill 0, $pid;
+		start_again($world->{node}) if !$pid || !kill 0, $pid;
 		return 0;
 	}) or die 'the server does not come back';
 	return;

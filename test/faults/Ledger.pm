@@ -15,6 +15,9 @@
 #   member    group user 1 or 0
 #   follow    who whom   1 or 0
 #   board     id         version
+#   edit      message    how often it was edited
+#   pin       message    1 or 0
+#   reaction  message    1 or 0
 #
 # The class of a message is "lasting", or "hasty": sent with synchronous_commit
 # off, which a crash may take back, as PostgreSQL says.

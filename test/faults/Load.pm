@@ -96,6 +96,7 @@ sub act
 
 	if ($dice < 0.6) { $client->send_message($dbh, $group, $own->[0]) }
 	elsif ($dice < 0.75) { $client->follow($dbh, $user, one_of(grep { $_ != $user } @{ $world->{users} }), int rand 2) }
+	elsif ($dice < 0.87) { $client->mark($dbh, $world->{wall}{ $client->{name} }, $own->[0]) }
 	elsif ($dice < 0.97) { $client->member($dbh, $group, one_of(@$own[ 1 .. $#$own ]), int rand 2) }
 	else { $client->create($dbh, 'group', $user) }
 	return;
@@ -275,10 +276,10 @@ our %CALLS = (
 	edit_message => q{SELECT chatrel.edit_message(:group, (chatrel.send_group_message(:group, :name, metadata => '{}', as_user => :user)).id, 'edited', :user)},
 	delete_message => 'SELECT chatrel.delete_message(:group, (chatrel.send_group_message(:group, :name, client_key => :name, as_user => :user)).id, :user)',
 	get_message => 'SELECT chatrel.get_message(:group, (chatrel.send_group_message(:group, :name, as_user => :user)).id, :user)',
-	add_reaction => q{SELECT chatrel.add_reaction(:group, (SELECT max(id) FROM chatrel.groups_messages WHERE group_id = :group), 'x', :user)},
-	remove_reaction => q{SELECT chatrel.remove_reaction(:group, (SELECT max(id) FROM chatrel.groups_messages WHERE group_id = :group), 'x', :user)},
-	pin_message => 'SELECT chatrel.pin_message(:group, (SELECT max(id) FROM chatrel.groups_messages WHERE group_id = :group), :user)',
-	unpin_message => 'SELECT chatrel.unpin_message(:group, (SELECT max(id) FROM chatrel.groups_messages WHERE group_id = :group), :user)',
+	add_reaction => q{SELECT chatrel.add_reaction(1, :wall, 'x', :user)},
+	remove_reaction => q{SELECT chatrel.remove_reaction(1, :wall, 'x', :user)},
+	pin_message => 'SELECT chatrel.pin_message(1, :wall, :user)',
+	unpin_message => 'SELECT chatrel.unpin_message(1, :wall, :user)',
 	pinned_messages => 'SELECT chatrel.pinned_messages(:group, :user)',
 	mark_read => 'SELECT chatrel.mark_read(:group, as_user => :user)',
 	unread_counts => 'SELECT chatrel.unread_counts(:user)',
@@ -298,6 +299,10 @@ our %CALLS = (
 	listen_group => 'SELECT chatrel.listen_group(:group, :user)',
 	listen_all => 'SELECT chatrel.listen_all()',
 	unlisten => 'SELECT chatrel.unlisten()',
+	publish => q{SELECT chatrel.publish(:group, 'asked', '{"a": 1}', :user)},
+	group_members_of => 'SELECT chatrel.group_members_of(ARRAY[:group]::bigint[])',
+	purge_messages => q{SELECT chatrel.purge_messages('infinity', :group, 5)},
+	sync_all => q{SELECT chatrel.sync_all('now', wait => '20 ms')},
 	sync => q{SELECT chatrel.sync('now', wait => '20 ms', as_user => :user)},
 	relay_status => 'SELECT chatrel.relay_status()',
 	create_whiteboard => 'SELECT chatrel.create_whiteboard(:group, :user)',
@@ -322,7 +327,8 @@ sub caller_in_vain
 				my $name = one_of(@names);
 				my ($dbh, $call) = ($_[0], $CALLS{$name});
 				my %value = (user => $world->{caller}, other => $world->{hasty}, leaver => $world->{leaver}, group => one_of(@{ $world->{groups} }),
-					board => one_of(values %{ $world->{boards} }), name => $dbh->quote($client->unique));
+					board => one_of(values %{ $world->{boards} }),
+					wall => one_of(values %{ $world->{wall} }), name => $dbh->quote($client->unique));
 				$client->owe([ 'message', "$world->{round} $client->{name} $client->{number}", [ 0, 0, 'lasting' ] ]) if $call =~ /:name/;
 				$call =~ s/(?<!:):(\w+)/$value{$1}/g;
 				$client->in_vain($dbh, sub { $dbh->selectall_arrayref($call) }), next if rand() < 0.5;
@@ -371,10 +377,10 @@ sub sync_once
 			1 + int rand 200, $client->{name} eq 'waits' ? '200 ms' : undef, $client->{world}{watcher});
 	}, single => 1) eq 'done' or return;
 	$answer = decode_json($answer);
-	foreach my $message (map { $_->{group_message} // () } @{ $answer->{events} })
+	foreach my $event (map { values %$_ } @{ $answer->{events} })
 	{
-		$watcher->{twice}++ if vec($watcher->{seen}, $message->{id}, 1);
-		vec($watcher->{seen}, $message->{id}, 1) = 1;
+		$watcher->{twice}++ if vec($watcher->{seen}, $event->{id}, 1);
+		vec($watcher->{seen}, $event->{id}, 1) = 1;
 	}
 	$watcher->{cursor} = $answer->{cursor};
 	return $answer->{more} ? 1 : 0;

@@ -109,6 +109,7 @@ sub set_up_world
 	{
 		value($admin, 'SELECT chatrel.join_group(?, ?)', $_, $user) foreach @{ $world->{groups} };
 	}
+	$world->{wall} = { map { $_ => value($admin, q{SELECT (chatrel.send_group_message(1, 'wall 0', as_user => ?)).id}, $world->{own}{$_}[0]) } Load::people() };
 	Checks::check_state($world);
 	return;
 }

@@ -4,7 +4,7 @@
 # many calls get far; the others are at bounds and beyond them.
 #
 # Words used here
-#   loot   cursors and whiteboards that earlier calls have returned, to be changed and passed again
+#   loot   cursors, whiteboards and messages that earlier calls have returned, to be changed and passed again
 
 package Values;
 
@@ -22,8 +22,9 @@ our $strangers = 0.1;    # how often to act as somebody else
 my $HARMLESS = 45;       # ids up to this are tried most
 my $LOOT     = 40;       # of each kind that is kept
 my $json     = JSON::PP->new->allow_nonref;
-my %loot     = (cursor => [], whiteboard => []);
+my %loot     = (cursor => [], whiteboard => [], message => []);
 my $whiteboard;          # the document that the call is to change
+my $said;                # the message that the call is about: group and id
 my $taken;               # the cursor that the call goes on with, and its user and group
 
 # ---------------------------------------------------------------- choosing
@@ -104,6 +105,8 @@ my %VALUE = (
 	'timestamp with time zone' => sub { one_of(@TIMES) },
 	'interval'                 => sub { one_of(chance(0.95) ? @SHORT : @LONG) },
 	'bigint[]' => sub { chance(0.5) ? one_of(@ARRAYS) : "'{" . join(',', map { 1 + int rand $HARMLESS } 0 .. rand 12) . "}'" },
+	'text[]'              => sub { one_of("'{}'", "'{a,b}'", "'{NULL}'", "'{{a},{b}}'", 'NULL') },
+	'regconfig'           => sub { one_of(qw('simple' 'english' 'no_such' 0 NULL)) },
 	'regclass'            => sub { one_of(@RELATIONS) },
 	'jsonb'               => sub { chance(0.02) ? one_of(@NO_JSONB) : quote(json_text(document())) },
 );
@@ -226,6 +229,7 @@ sub look_for_loot {
 	my ($value) = @_;
 	return if length $value > 100000;
 	keep('cursor', $1) if $value =~ /"cursor": "([^"]+)"/;
+	keep('message', [ $2, $1 ]) while $value =~ /"group_message": \{"id": "?(\d+)"?, [^{}]*?"group_id": "?(\d+)/g;
 	keep('whiteboard', $value) if $value =~ /^\{"id": .*"version": \d/s;
 	return;
 }
@@ -242,7 +246,8 @@ sub keep {
 sub choose_loot {
 	my ($function) = @_;
 	$whiteboard = @{ $loot{whiteboard} } && chance(0.8) ? $json->decode(one_of(@{ $loot{whiteboard} })) : undef;
-	$taken = $function eq 'sync' && @{ $loot{cursor} } && chance(0.8) ? taken() : undef;
+	$said = $function =~ /message|reaction|mark_read/ && @{ $loot{message} } && chance(0.8) ? one_of(@{ $loot{message} }) : undef;
+	$taken = $function =~ /^sync/ && @{ $loot{cursor} } && chance(0.8) ? taken() : undef;
 	return defined $taken;
 }
 
@@ -257,12 +262,20 @@ sub taken {
 
 # Arguments that are more than their type says.
 my %NAMED_VALUE = (
-	group_id      => sub { $taken ? $taken->{group} || 'NULL' : chance(0.9) ? 1 + int rand 14 : bigint() },
+	group_id      => sub { $taken ? $taken->{group} || 'NULL' : $said ? $said->[0] : chance(0.9) ? 1 + int rand 14 : bigint() },
 	whiteboard_id => sub { $whiteboard && chance(0.95) ? $whiteboard->{id} : chance(0.9) ? 1 + int rand 40 : bigint() },
 	sticker_id    => sub { chance(0.9) ? 1 + int rand 800 : bigint() },
+	message_id    => sub { $said && chance(0.95) ? $said->[1] : bigint() },
+	reply_to_id   => sub { $said && chance(0.3) ? $said->[1] : chance(0.7) ? 'NULL' : bigint() },
+	reaction      => sub { chance(0.8) ? one_of("'a'", "'b'") : random_text() },
+	kind          => sub { chance(0.7) ? one_of("'asked'", "'a_1'") : random_text() },
+	metadata      => sub { chance(0.7) ? one_of('NULL', "'{}'", q('{"a": [1]}'), "'[]'", "'null'") : quote(json_text({ a => document() })) },
+	mentions      => sub { chance(0.7) ? one_of('NULL', "'{1}'", "'{2,3}'") : $VALUE{'bigint[]'}->() },
+	client_key    => sub { chance(0.7) ? one_of('NULL', "'key'", "'other'") : random_text() },
 	cursor        => \&cursor,
 	on_replace    => sub { one_of((qw('raise' 'mark_as_invalid' 'nilify' 'delete')) x 4, qw('update' NULL ''), random_text()) },
 	follow_type   => sub { chance(0.8) ? one_of(qw('posts' 'name_only' 'close friends' NULL)) : random_text() },
+	query         => sub { chance(0.3) ? random_text() : quote(join '', map { one_of('message', 'x', 'a', ' ', ' ', ' -', '-', '"', ' or ', "\x{2014}", "\x{e9}") } 0 .. rand 40) },
 	as_user       => sub { $taken ? $taken->{user} : chance($strangers) ? bigint() : one_of(1, 2, 'NULL', 'NULL') },
 );
 

@@ -31,7 +31,8 @@ SELECT 'a message answers one of another group: ' || t::text
 	FROM chatrel.groups_messages t JOIN chatrel.groups_messages r ON r.id = t.reply_to_id WHERE r.group_id <> t.group_id;
 SELECT 'a mention has no event, or more than one: ' || t::text
 	FROM chatrel.groups_messages t CROSS JOIN unnest(t.mentions) u (id)
-	WHERE (SELECT count(*) FROM chatrel.events e WHERE e.kind = 'mentioned' AND e.message_id = t.id AND e.recipient_id = u.id) <> 1;
+	WHERE (SELECT count(*) FROM chatrel.events e WHERE e.kind = 'mentioned' AND e.message_id = t.id AND e.recipient_id = u.id) <> 1
+		AND NOT EXISTS (SELECT FROM chatrel.purges);
 SELECT 'a reaction to a deleted message: ' || r::text
 	FROM chatrel.message_reactions r JOIN chatrel.groups_messages t ON (t.group_id, t.id) = (r.group_id, r.message_id) WHERE t.deleted_at IS NOT NULL;
 SELECT 'a deleted message is pinned: ' || p::text

@@ -17,10 +17,11 @@ GRANT companion, stranger TO fuzzer;
 SELECT format('ALTER DATABASE %I SET %s = %L', current_database(), name, value)
 	FROM (VALUES ('statement_timeout', '2s'), ('lock_timeout', '500ms'), ('client_min_messages', 'error')) v (name, value) \gexec
 
-CREATE EXTENSION chatrel;
+CREATE EXTENSION chatrel_search CASCADE;
 GRANT USAGE ON SCHEMA chatrel TO fuzzer, companion, stranger, backend;
 GRANT SET ON PARAMETER chatrel.user_id TO backend;
-GRANT EXECUTE ON FUNCTION chatrel.create_user, chatrel.delete_user, chatrel.listen_all TO backend;
+GRANT EXECUTE ON FUNCTION chatrel.create_user, chatrel.delete_user, chatrel.listen_all,
+	chatrel.sync_all, chatrel.group_members_of, chatrel.purge_messages TO backend;
 
 CREATE TABLE accounts (account_id bigint PRIMARY KEY, login text NOT NULL, gone boolean);
 INSERT INTO accounts SELECT n, CASE n WHEN 3 THEN 'Ünïcødé ☃' WHEN 4 THEN repeat('x', 256) ELSE 'user ' || n END

@@ -56,6 +56,11 @@ my $chat = q{
 	SELECT count(chatrel.leave_group(g, as_user => g + 2)) FROM generate_series(1, 10) g;
 	SELECT count(chatrel.send_group_message(1 + n % 20, some_text(n), '2024-01-01 00:00+00'::timestamptz + n * '1 s'::interval, as_user => 1)) FROM generate_series(1, 1000) n;
 	SELECT count(chatrel.send_group_message(1, 'of ' || u, as_user => u)) FROM generate_series(5, 199, 2) u;
+	SELECT count(chatrel.add_reaction(group_id, id, '☃', as_user => 1)), count(chatrel.mark_read(group_id, id, as_user => 1)),
+			count(chatrel.edit_message(group_id, id, 'edited', as_user => 1)) FILTER (WHERE id % 2 = 0)
+		FROM (SELECT DISTINCT ON (group_id) * FROM chatrel.groups_messages WHERE sender_id = 1 ORDER BY group_id, id) m;
+	SELECT count(chatrel.pin_message(group_id, id, as_user => 1)) FROM (SELECT * FROM chatrel.groups_messages WHERE sender_id = 1 ORDER BY id LIMIT 30) m;
+	SELECT chatrel.unpin_message(group_id, message_id, as_user => 1) FROM chatrel.pinned_messages ORDER BY id DESC LIMIT 1;
 	BEGIN;
 	SELECT chatrel.send_group_message(2, 'never', as_user => 1), chatrel.create_group('never', true, as_user => 1), chatrel.follow(2, as_user => 3), chatrel.create_whiteboard(1, as_user => 1);
 	ROLLBACK;
@@ -155,7 +160,7 @@ foreach my $reader (@readers)
 {
 	$reads{"what $reader sees"} = "SET ROLE $reader;" . join(';', map {
 		qq{SELECT '$_', count(*), md5(string_agg(t::text, ' ' ORDER BY t::text COLLATE "C")) FROM chatrel.$_ t}
-	} qw(users groups groups_members groups_messages relationships whiteboards stickers my_memberships));
+	} qw(users groups groups_members groups_messages message_reactions pinned_messages read_marks events relationships whiteboards stickers my_memberships));
 }
 
 sub contents
@@ -202,8 +207,17 @@ my @calls = (
 	[ me => q{SELECT chatrel.me(as_user => 1) ->> 'username'}, 'user 1' ],
 	[ send_group_message => q{SELECT message FROM chatrel.send_group_message(1, 'new', as_user => 1)}, 'new' ],
 	[ group_members => q{SELECT count(*) FROM chatrel.group_members(1, row_limit => 2, as_user => 1)}, '2' ],
+	[ group_members_of => q{SELECT count(*) = (SELECT count(*) FROM chatrel.groups_members) FROM chatrel.group_members_of(NULL)}, 't' ],
 	[ group_messages => q{SELECT sender_id, message FROM chatrel.group_messages(1, message_limit => 2, as_user => 1)}, "1|new\n199|of 199" ],
+	[ get_message => q{SELECT chatrel.get_message(1, max(id), as_user => 1) ->> 'message' FROM chatrel.groups_messages}, 'new' ],
+	[ unread_counts => q{SELECT unread > 0, unread_mentions FROM chatrel.unread_counts(as_user => 7)}, 't|0' ],
+	[ mark_read => q{SELECT chatrel.mark_read(1, as_user => 1) = max(id) FROM chatrel.groups_messages}, 't' ],
+	[ add_reaction => q{SELECT chatrel.add_reaction(1, max(id), 'x', as_user => 1), chatrel.add_reaction(1, max(id), 'x', as_user => 1) FROM chatrel.groups_messages}, 't|f' ],
+	[ remove_reaction => q{SELECT chatrel.remove_reaction(1, max(id), 'x', as_user => 1), chatrel.remove_reaction(1, max(id), 'x', as_user => 1) FROM chatrel.groups_messages}, 't|f' ],
+	[ pin_message => q{SELECT chatrel.pin_message(1, id, as_user => 1), chatrel.pin_message(1, id, as_user => 1) FROM chatrel.groups_messages WHERE message = 'of 199'}, 't|f' ],
+	[ pinned_messages => q{SELECT message FROM chatrel.pinned_messages(1, as_user => 1) LIMIT 1}, 'of 199' ],
 	[ get_group_with_chat_history => q{SELECT jsonb_path_query_array(chatrel.get_group_with_chat_history(1, message_limit => 2, as_user => 1), '$.messages[*].message')}, '["of 199", "new"]' ],
+	[ publish => q{SELECT chatrel.publish(1, 'drawn', '{}', as_user => 1)}, '' ],
 	[ follow => q{SELECT chatrel.follow(5, as_user => 2), chatrel.follow(5, 'name_only', as_user => 2), chatrel.follow(5, 'name_only', as_user => 2)}, 't|t|f' ],
 	[ is_following => q{SELECT chatrel.is_following(5, as_user => 2), chatrel.is_following(2, as_user => 5)}, 't|f' ],
 	[ relationship_to => q{SELECT * FROM chatrel.relationship_to('{5}', as_user => 2)}, '5|t|f|name_only' ],
@@ -227,6 +241,11 @@ my @calls = (
 	[ listen_all => q{SELECT chatrel.listen_all() = (SELECT 'chatrel_' || channel FROM chatrel.all_channel)}, 't' ],
 	[ unlisten => q{SELECT count(chatrel.listen_all()); SELECT count(*) FROM chatrel.unlisten()}, "1\n1" ],
 	[ sync => q{SELECT jsonb_array_length(chatrel.sync(event_limit => 7, as_user => 1) -> 'events')}, '7' ],
+	[ sync_all => q{SELECT jsonb_array_length(chatrel.sync_all(event_limit => 7) -> 'events')}, '7' ],
+	[ unpin_message => q{SELECT chatrel.unpin_message(group_id, message_id, as_user => 1) FROM chatrel.pinned_messages ORDER BY id LIMIT 1}, 't' ],
+	[ edit_message => q{SELECT message FROM chatrel.edit_message(1, (SELECT max(id) FROM chatrel.groups_messages), 'edited', as_user => 1)}, 'edited' ],
+	[ delete_message => q{SELECT chatrel.delete_message(1, max(id), as_user => 1) FROM chatrel.groups_messages}, 't' ],
+	[ purge_messages => q{SELECT chatrel.purge_messages('2024-01-01 00:02+00')}, '119' ],
 	[ relay_status => q{SET ROLE watcher; SELECT count(*) >= 0 FROM chatrel.relay}, 't' ],
 );
 my %administration = (
@@ -264,11 +283,11 @@ sub check_sequences
 	foreach my $line (split /\n/, $before)
 	{
 		my ($schema, $sequence, $last) = split /\|/, $line;
-		my $table = $sequence eq 'event_ids' ? 'groups_messages' : $sequence =~ s/_id_seq$//r;
+		my $table = $sequence eq 'event_ids' ? '(SELECT id FROM chatrel.events UNION ALL SELECT id FROM chatrel.groups_messages) AS given' : "chatrel.$sequence" =~ s/_id_seq$//r;
 
-		next if $schema ne 'chatrel' || $table eq 'epochs' || ($database eq 'linked' && $table eq 'users');
-		cmp_ok($node->safe_psql($database, "SELECT max(id) FROM chatrel.$table"), '>', $last, "the new ids of $table are above the old");
-		is($node->safe_psql($database, "SELECT count(*) - count(DISTINCT id) FROM chatrel.$table"), '0', "and given once");
+		next if $schema ne 'chatrel' || $table eq 'chatrel.epochs' || ($database eq 'linked' && $table eq 'chatrel.users');
+		cmp_ok($node->safe_psql($database, "SELECT max(id) FROM $table"), '>', $last, "the new ids of $sequence are above the old");
+		is($node->safe_psql($database, "SELECT count(*) - count(DISTINCT id) FROM $table"), '0', "and given once");
 	}
 	return;
 }

@@ -14,7 +14,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time sleep);
 
-our @EXPORT = qw(new_server set_up connect_to abandon value wait_until now_seconds worker_pid start_worker
+our @EXPORT = qw(new_server start_again set_up connect_to abandon value wait_until now_seconds worker_pid start_worker
 	stop_worker continue_worker with_stopped_worker relay_row spawn reap messages_of messages_in);
 
 # Nothing here takes this long; what does, has failed.
@@ -37,6 +37,18 @@ sub new_server
 	$node->append_conf('postgresql.conf', "max_connections = 150\nautovacuum = off\n" . ($options{conf} // ''));
 	$node->start unless $options{not_started};
 	return $node;
+}
+
+# Starts a server that is not there any more, as soon as what is left of it lets us.
+sub start_again
+{
+	my ($node) = @_;
+	my ($data, $log, $name) = ($node->data_dir, $node->logfile, $node->name);
+
+	wait_until(sub { return system("pg_ctl start --silent --wait -D '$data' -l '$log' -o --cluster-name=$name >/dev/null 2>&1") == 0 })
+		or die 'the server does not start';
+	$node->_update_pid(1);
+	return;
 }
 
 # The extension, and users 1 to $users who are all in the groups 1 to $groups.
