@@ -86,7 +86,8 @@ static SqlPlan many_lock = {
 /* $3 is who was locked: who comes back after that is missing all the same. */
 static SqlPlan many_missing = {
 	.sql = "SELECT wanted.id FROM (VALUES ($1, 0::pg_catalog.int8)"
-	" UNION ALL SELECT id, n FROM pg_catalog.unnest($2) WITH ORDINALITY AS list (id, n)) wanted (id, n)"
+	" UNION ALL SELECT id, n FROM pg_catalog.unnest($2) WITH ORDINALITY AS list (id, n))"
+	" wanted (id, n)"
 	" WHERE NOT EXISTS (SELECT FROM pg_catalog.unnest($3) AS locked (id)"
 	" WHERE locked.id" EQ "wanted.id)"
 	" ORDER BY wanted.n LIMIT 1",
