@@ -115,8 +115,8 @@ CREATE FUNCTION chatrel.group_invitations(group_id bigint, after bigint DEFAULT 
 	AS 'MODULE_PATHNAME', 'chatrel_group_invitations'
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 2000 ROWS 50;
 COMMENT ON FUNCTION chatrel.group_invitations(bigint, bigint, integer, bigint) IS
-	'who is invited to a group of the user''s, and by whom, in the order of their ids; after is the '
-	'last user_id of the page before';
+	'who is invited to a group of the user''s, and by whom, in the order of their ids; after is '
+	'the last user_id of the page before';
 
 CREATE FUNCTION chatrel.decline_invitation(group_id bigint, as_user bigint DEFAULT NULL)
 	RETURNS boolean
@@ -163,8 +163,8 @@ CREATE FUNCTION chatrel.request_to_join(group_id bigint, as_user bigint DEFAULT 
 	AS 'MODULE_PATHNAME', 'chatrel_request_to_join'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 5000;
 COMMENT ON FUNCTION chatrel.request_to_join(bigint, bigint) IS
-	'asks the moderators of a public group to let the user in; false if it is a member, or has asked '
-	'already';
+	'asks the moderators of a public group to let the user in; false if it is a member, or has '
+	'asked already';
 
 CREATE FUNCTION chatrel.withdraw_join_request(group_id bigint, as_user bigint DEFAULT NULL)
 	RETURNS boolean
@@ -188,7 +188,8 @@ CREATE FUNCTION chatrel.decide_join_request(group_id bigint, user_id bigint, acc
 	AS 'MODULE_PATHNAME', 'chatrel_decide_join_request'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 5000;
 COMMENT ON FUNCTION chatrel.decide_join_request(bigint, bigint, boolean, bigint) IS
-	'for moderators and owners: lets in a user that has asked, or does not; false if it does not ask';
+	'for moderators and owners: lets in a user that has asked, or does not; false if it does not '
+	'ask';
 
 -- privileges
 

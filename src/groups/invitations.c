@@ -88,7 +88,8 @@ static SqlPlan invitations_page = {
 /* As the members see it, who must not know which of them count */
 static SqlPlan invitations_of_group = {
 	.sql = "SELECT i.user_id, u.username, i.invited_by, i.created_at"
-	" FROM (SELECT user_id, pg_catalog.array_agg(invited_by ORDER BY created_at, invited_by) AS invited_by,"
+	" FROM (SELECT user_id,"
+	" pg_catalog.array_agg(invited_by ORDER BY created_at, invited_by) AS invited_by,"
 	" pg_catalog.min(created_at) AS created_at FROM chatrel.groups_invitations"
 	" WHERE group_id" EQ "$1 AND user_id" GT "$2 GROUP BY user_id ORDER BY user_id LIMIT $3) i"
 	" JOIN chatrel.users u ON u.id" EQ "i.user_id ORDER BY i.user_id",
@@ -201,7 +202,8 @@ chatrel_invitations(PG_FUNCTION_ARGS)
 	int64		after = PG_ARGISNULL(0) ? PG_INT64_MIN : PG_GETARG_INT64(0);
 	int			row_limit = require_limit(fcinfo, 1, "row_limit");
 	int64		user_id = acting_user(fcinfo);
-	Datum		values[5] = {Int64GetDatum(user_id), Int64GetDatum(after), Int64GetDatum(row_limit)};
+	Datum		values[5] = {Int64GetDatum(user_id), Int64GetDatum(after),
+	Int64GetDatum(row_limit)};
 	OwnerScope	scope;
 
 	InitMaterializedSRF(fcinfo, 0);

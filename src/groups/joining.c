@@ -129,8 +129,9 @@ remove_invitations(int64 group_id, int64 user_id, int64 invited_by)
 {
 	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id),
 	Int64GetDatum(invited_by)};
+	const char *nulls = invited_by == 0 ? "  n" : NULL;
 
-	return plan_run(&invitations_remove, PLAN_CASCADE, values, invited_by == 0 ? "  n" : NULL).nrows;
+	return plan_run(&invitations_remove, PLAN_CASCADE, values, nulls).nrows;
 }
 
 bool
@@ -210,7 +211,8 @@ check_may_join(const Entry *state, int64 group_id, int64 user_id, JoinReason rea
 
 /*
  * Makes the user a member, and settles what was to lead to it; false if it is one.
- * A request is taken before the membership is written, as who decides it does.  Once more where the user is just leaving.
+ * A request is taken before the membership is written, as who decides it does.  Once
+ * more where the user is just leaving.
  */
 bool
 join(int64 group_id, int64 user_id, int64 actor_id, JoinReason reason)
