@@ -42,6 +42,12 @@ typedef struct SqlPlan
 #define GT " OPERATOR(pg_catalog.>) "
 #define GE " OPERATOR(pg_catalog.>=) "
 
+/*
+ * A time that may be null, to be compared: IS DISTINCT FROM, NULLIF, IN and their like
+ * look their operator up by name (script/check-sql).
+ */
+#define TIME_OR(time, instead)	"COALESCE(" time ", '" instead "'::pg_catalog.timestamptz)"
+
 /* What owner_begin() found and owner_end() puts back. */
 typedef struct OwnerScope
 {

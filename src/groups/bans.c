@@ -29,7 +29,7 @@ static SqlPlan ban_add = {
 	.sql = "INSERT INTO chatrel.groups_bans AS b (group_id, user_id, banned_by, until)"
 	" VALUES ($1, $2, $3, $4) ON CONFLICT (group_id, user_id) DO UPDATE"
 	" SET banned_by = EXCLUDED.banned_by, banned_at = EXCLUDED.banned_at, until = EXCLUDED.until"
-	" WHERE b.until IS DISTINCT FROM EXCLUDED.until",
+	" WHERE " TIME_OR("b.until", "infinity") NE TIME_OR("EXCLUDED.until", "infinity"),
 	.expected = SPI_OK_INSERT,
 	PLAN_ARGS(INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID)
 };

@@ -26,7 +26,7 @@ static SqlPlan refusing = {
 	" WHEN s.direct_messages" EQ "'followed' THEN " FOLLOWS("u.id", "$1")
 	" WHEN s.direct_messages" EQ "'friends' THEN "
 	FOLLOWS("u.id", "$1") " AND " FOLLOWS("$1", "u.id")
-	" ELSE s.direct_messages IS DISTINCT FROM 'nobody' END)"
+	" ELSE COALESCE(s.direct_messages, 'everybody')" NE "'nobody' END)"
 	" ORDER BY u.id LIMIT 1",
 	.expected = SPI_OK_SELECT,
 	PLAN_ARGS(INT8OID, INT8ARRAYOID),
