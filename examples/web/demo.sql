@@ -7,7 +7,7 @@ DECLARE
 	cleo bigint := (chatrel.create_user('cleo')).id;
 	walks bigint := (chatrel.create_group('Walks', true, description => 'Where we go on Sundays', as_user => ann)).id;
 	books bigint := (chatrel.create_group('Book club', true, join_policy => 'request', description => 'One book a month', as_user => cleo)).id;
-	party bigint := (chatrel.create_group('Surprise for Dora', true, 'private', 'invite', as_user => ben)).id;
+	party bigint := (chatrel.create_group('Surprise for Dora', true, 'private', as_user => ben)).id;
 	asked bigint;
 BEGIN
 	PERFORM chatrel.join_group(walks, as_user => ben), chatrel.join_group(walks, as_user => cleo);
