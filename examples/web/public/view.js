@@ -90,8 +90,8 @@ export function showStatus() {
 // ---------------------------------------------------------------- one message
 
 // Links and mentions, and between them text.
-function richText(text, mentions = []) {
-  const names = mentions.map((id) => `@${nameOf(id)}`);
+function richText(text, mentions) {
+  const names = (mentions ?? []).map((id) => `@${nameOf(id)}`);
   const escaped = names.map((name) => name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
   const special = new RegExp(['https?://[^\\s<>"]+', ...escaped].join('|'), 'g');
   const parts = [];
