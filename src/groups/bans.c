@@ -48,7 +48,8 @@ static SqlPlan bans_of_group = {
 	" AND (b.until IS NULL OR b.until" GT "pg_catalog.statement_timestamp())"
 	" ORDER BY b.banned_at, b.user_id",
 	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID)
+	PLAN_ARGS(INT8OID),
+	.by_index = true
 };
 
 PG_FUNCTION_INFO_V1(chatrel_ban_member);

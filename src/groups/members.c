@@ -32,7 +32,8 @@ static SqlPlan member_lock = {
 	" FROM chatrel.groups_members m JOIN chatrel.groups g ON g.id" EQ "m.group_id"
 	" WHERE m.group_id" EQ "$1 AND m.user_id" EQ "$2 FOR KEY SHARE OF m",
 	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID, INT8OID)
+	PLAN_ARGS(INT8OID, INT8OID),
+	.by_index = true
 };
 
 /* The same for who only reads */
@@ -41,7 +42,8 @@ static SqlPlan member_read = {
 	" FROM chatrel.groups_members m JOIN chatrel.groups g ON g.id" EQ "m.group_id"
 	" WHERE m.group_id" EQ "$1 AND m.user_id" EQ "$2",
 	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID, INT8OID)
+	PLAN_ARGS(INT8OID, INT8OID),
+	.by_index = true
 };
 
 /* In slow mode; of two sends of one member at the same time the second finds the first. */
@@ -96,7 +98,8 @@ static SqlPlan member_add = {
 	" FROM chatrel.groups g WHERE g.id" EQ "$1 FOR KEY SHARE"
 	" ON CONFLICT (group_id, user_id) DO NOTHING",
 	.expected = SPI_OK_INSERT,
-	PLAN_ARGS(INT8OID, INT8OID)
+	PLAN_ARGS(INT8OID, INT8OID),
+	.by_index = true
 };
 
 /* $3: not if it is an owner */
@@ -106,7 +109,8 @@ static SqlPlan member_remove = {
 	" AND NOT ($3 AND m.role" EQ "'owner')"
 	" RETURNING u.username",
 	.expected = SPI_OK_DELETE_RETURNING,
-	PLAN_ARGS(INT8OID, INT8OID, BOOLOID)
+	PLAN_ARGS(INT8OID, INT8OID, BOOLOID),
+	.by_index = true
 };
 
 /* Who are named in $2, and the owners if $3, in the order of their ids */

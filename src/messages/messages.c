@@ -35,7 +35,8 @@
 static SqlPlan message_add_at_once = {
 	.sql = MESSAGE_ADD(" AND " MAY_SEND_AT_ONCE("$2")),
 	.expected = SPI_OK_INSERT_RETURNING,
-	PLAN_ARGS(TIMESTAMPTZOID, INT8OID, INT8OID, TEXTOID)
+	PLAN_ARGS(TIMESTAMPTZOID, INT8OID, INT8OID, TEXTOID),
+	.by_index = true
 };
 
 /* When they have been asked */
