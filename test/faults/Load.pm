@@ -268,7 +268,7 @@ our %CALLS = (
 	group_messages => 'SELECT chatrel.group_messages(:group, as_user => :user)',
 	get_group_with_chat_history => 'SELECT chatrel.get_group_with_chat_history(:group, as_user => :user)',
 	create_user => 'SELECT chatrel.create_user(:name)',
-	create_group => 'SELECT chatrel.create_group(:name, true, :user)',
+	create_group => 'SELECT chatrel.create_group(:name, true, as_user => :user)',
 	delete_user => 'SELECT chatrel.delete_user(:user)',
 	join_group => 'SELECT chatrel.join_group(:group, :user)',
 	leave_group => 'SELECT chatrel.leave_group(:group, :user)',
