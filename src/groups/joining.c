@@ -29,7 +29,8 @@ static SqlPlan join_state = {
 	" WHERE r.group_id" EQ "g.id AND r.user_id" EQ "$2)"
 	" FROM chatrel.groups g WHERE g.id" EQ "$1",
 	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID, INT8OID)
+	PLAN_ARGS(INT8OID, INT8OID),
+	.by_index = true
 };
 
 /* $3 null: whoever has made them; locked in order, before they are deleted */
@@ -90,7 +91,8 @@ static SqlPlan leave_state = {
 	" FROM chatrel.groups g LEFT JOIN chatrel.groups_members m"
 	" ON m.group_id" EQ "g.id AND m.user_id" EQ "$2 WHERE g.id" EQ "$1",
 	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID, INT8OID)
+	PLAN_ARGS(INT8OID, INT8OID),
+	.by_index = true
 };
 
 PG_FUNCTION_INFO_V1(chatrel_join_group);
