@@ -104,7 +104,7 @@ BEGIN
 		plan := concat_ws(E'\n', plan, line);
 	END LOOP;
 	-- the guess itself is in the plan
-	RETURN regexp_replace(regexp_replace(plan, '''[^'']*''', '?', 'g'), '(user_id|group_id|id|[$]0) = \d+', '\1 = ?', 'g');
+	RETURN regexp_replace(regexp_replace(plan, '''[^'']*''', '?', 'g'), '(user_id|group_id|id|[$]0|col1) = \d+', '\1 = ?', 'g');
 END $$;
 SET LOCAL ROLE tap_eve;
 SET LOCAL enable_seqscan = off;

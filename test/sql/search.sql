@@ -11,9 +11,11 @@ CREATE EXTENSION chatrel_search CASCADE;
 
 SELECT extversion = (SELECT extversion FROM pg_extension WHERE extname = 'chatrel') AS "version of chatrel", extrelocatable AS relocatable
 	FROM pg_extension WHERE extname = 'chatrel_search';
+-- members, but for the types that come with the table
 SELECT type, identity
 	FROM pg_depend, pg_identify_object(classid, objid, objsubid)
-	WHERE refclassid = 'pg_extension'::regclass AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'chatrel_search') AND deptype IN ('e', 'x')
+	WHERE refclassid = 'pg_extension'::regclass AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'chatrel_search')
+		AND deptype IN ('e', 'x') AND type <> 'type'
 	ORDER BY type COLLATE "C", identity COLLATE "C";
 SELECT identity AS "has no comment"
 	FROM pg_depend, pg_identify_object(classid, objid, objsubid)
