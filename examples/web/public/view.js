@@ -171,7 +171,7 @@ function pendingItem(message, actions) {
   $('time', item).textContent = message.error ? `not sent: ${message.error}` : 'sending …';
   $('.text', item).textContent = message.text;
   if (message.error) {
-    $('.actions', item).append(
+    $('.reactions', item).append(
       element('button', { textContent: 'Remove', onclick: () => actions.drop(message.key) }));
   }
   return item;
