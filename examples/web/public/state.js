@@ -10,7 +10,8 @@ import { Connection } from './connection.js';
 const REMEMBER = 20000; // ids of events that were handled
 const SYNC_EVERY_MS = 60000;
 const PAGE = 50; // messages, as the gateway asks for them
-const LIST_AFTER_MS = 150; // the list of conversations is read again so long after an event
+const LIST_AFTER_MS = 250; // the list of conversations is read again so long after an event
+const READ_AFTER_MS = 200;
 const TYPING_MS = 6000;
 
 export const state = {
@@ -37,6 +38,7 @@ let waiting = []; // events
 const stale = new Set(); // messages of the conversation that is shown, to be read again
 let show = () => {};
 let listTimer = null;
+let readTimer = null;
 let catchingUp = false;
 let sending = false;
 
@@ -195,7 +197,12 @@ async function readRequests() {
   if (state.open === conversation) show({ requests: true });
 }
 
+// What is shown is read; said at most so often, since each time is a transaction.
 export function markRead() {
+  readTimer ??= setTimeout(() => { readTimer = null; markReadNow(); }, READ_AFTER_MS);
+}
+
+function markReadNow() {
   const conversation = state.open;
   if (!conversation?.atEnd || document.hidden || conversation.messages.size === 0) return;
   const last = Math.max(...conversation.messages.keys());
