@@ -38,7 +38,6 @@ let waiting = []; // events
 const stale = new Set(); // messages of the conversation that is shown, to be read again
 let show = () => {};
 let listTimer = null;
-let readTimer = null;
 let catchingUp = false;
 let sending = false;
 
@@ -199,16 +198,15 @@ async function readRequests() {
 
 // What is shown is read; said at most so often, since each time is a transaction.
 export function markRead() {
-  readTimer ??= setTimeout(() => { readTimer = null; markReadNow(); }, READ_AFTER_MS);
-}
-
-function markReadNow() {
   const conversation = state.open;
-  if (!conversation?.atEnd || document.hidden || conversation.messages.size === 0) return;
-  const last = Math.max(...conversation.messages.keys());
-  if (last <= (conversation.read ?? 0)) return;
-  conversation.read = last;
-  call('mark_read', conversation.id, last).then(readListSoon, () => {});
+  if (!conversation?.atEnd || document.hidden || conversation.readTimer) return;
+  conversation.readTimer = setTimeout(() => {
+    conversation.readTimer = null;
+    const last = Math.max(0, ...conversation.messages.keys());
+    if (last <= (conversation.read ?? 0)) return;
+    conversation.read = last;
+    call('mark_read', conversation.id, last).then(readListSoon, () => {});
+  }, READ_AFTER_MS);
 }
 
 // ---------------------------------------------------------------- events

@@ -42,6 +42,8 @@ class Browser {
   #nextId = 1;
   #waiting = new Map();
 
+  people = [];
+
   constructor(socket, chromium, profile) {
     Object.assign(this, { socket, chromium, profile });
     socket.on('message', (data) => {
@@ -68,6 +70,7 @@ class Browser {
       url: 'about:blank', browserContextId });
     const { sessionId } = await this.send('Target.attachToTarget', { targetId, flatten: true });
     const person = new Person(this, sessionId);
+    this.people.push(person);
     await person.resize(width, height);
     await person.send('Page.enable');
     await person.send('Page.navigate', { url: address });
