@@ -127,7 +127,7 @@ my $chat = q{
 	SELECT chatrel.follow(1, 'close', as_user => 2), chatrel.accept_follow(2, as_user => 1), chatrel.follow(1, as_user => 4), chatrel.follow(2, as_user => 1);
 	SELECT chatrel.block(6, as_user => 1), chatrel.mute_user(5, '3000-01-01', as_user => 1);
 	SELECT chatrel.create_whiteboard(1, as_user => 1), chatrel.change_whiteboard(1, '{"stickers": [{"url": "u", "title": "t"}]}', as_user => 1);
-	SELECT chatrel.purge_messages('2000-01-01');
+	SELECT chatrel.send_group_message(1, 'long ago', '1999-12-31', as_user => 1), chatrel.purge_messages('2000-01-01');
 	SELECT chatrel.listen(as_user => 1);
 	SELECT chatrel.listen_all();
 	GRANT USAGE ON SCHEMA chatrel TO app;
@@ -182,10 +182,10 @@ foreach my $database (@databases)
 	is($source->safe_psql($database, q{SELECT count(*) FROM pg_sequences WHERE schemaname = 'chatrel' AND sequencename <> 'epochs_id_seq'}),
 		scalar @sequences, "$database: and all sequences");
 	is(counters($source, $database), counted($source, $database), "$database: the counters are right");
-	foreach my $table (@tables, @channels, @counters)
+	foreach my $table (@tables, @channels, @counters, @of_cursors)
 	{
 		cmp_ok($source->safe_psql($database, "SELECT count(*) FROM chatrel.$table"), '>', 0,
-			"$database: there is something in $table to be kept");
+			"$database: there is something in $table");
 	}
 }
 
