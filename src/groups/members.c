@@ -237,13 +237,16 @@ lock_membership(int64 user_id, int64 group_id, GroupAct act)
 	require_act(&member, act);
 }
 
-/* Whether a user that was found to be a member is one until the transaction ends */
+/*
+ * Whether a user that was found to be a member, by what has committed, is one until
+ * the transaction ends
+ */
 bool
 stays_member(int64 group_id, int64 user_id)
 {
 	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id)};
 
-	return plan_run(&member_lock, PLAN_WRITE, values, NULL).nrows > 0;
+	return plan_run(&member_lock, PLAN_LATEST, values, NULL).nrows > 0;
 }
 
 /*
