@@ -81,7 +81,10 @@ const types = { html: 'text/html', css: 'text/css', js: 'text/javascript', svg: 
 const files = new Map(['index.html', 'chat.css', 'chat.js', 'connection.js', 'state.js', 'view.js',
   'dialogs.js', 'icon.svg'].map((name) => [
   name === 'index.html' ? '/' : `/${name}`,
-  { type: `${types[name.split('.')[1]]}; charset=utf-8`, body: readFileSync(new URL(name, folder)) },
+  {
+    type: `${types[name.split('.')[1]]}; charset=utf-8`,
+    body: readFileSync(new URL(name, folder)),
+  },
 ]));
 const headers = {
   'Content-Security-Policy': "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -135,7 +138,9 @@ async function respond(request, response) {
   const { method } = request;
   const path = request.url.split('?')[0];
   const file = files.get(path);
-  if (method === 'GET' && file) return answer(response, 200, file.body, { 'Content-Type': file.type });
+  if (method === 'GET' && file) {
+    return answer(response, 200, file.body, { 'Content-Type': file.type });
+  }
   if (method === 'GET' && path === '/session') {
     const session = await sessionOf(pool, request);
     if (!session) return answer(response, 401);

@@ -160,6 +160,9 @@ export async function openConversation(id, around = null) {
     conversation.messages = new Map(messages.map((message) => [message.id, message]));
     conversation.atStart = around === null && isLast;
     conversation.atEnd = around === null;
+  }).catch((error) => {
+    if (conversation.messages.size === 0) groupLost({ group_id: id }); // it was never shown
+    throw error;
   });
   if (state.open !== conversation) return; // another one was opened meanwhile
   show({ messages: true, list: true, focus: around, toEnd: around === null });

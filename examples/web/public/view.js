@@ -48,8 +48,8 @@ const items = new Map(); // group -> li
 
 function makeItem(group, opened) {
   const button = element('button', { onclick: () => opened(group) },
-    element('span', { className: 'kind', ariaHidden: true }), element('span', { className: 'name' }),
-    element('span', { className: 'badge' }), element('span', { className: 'preview' }));
+    element('span', { className: 'kind', ariaHidden: true }),
+    ...['name', 'badge', 'preview'].map((className) => element('span', { className })));
   button.dataset.group = group;
   return element('li', {}, button);
 }
@@ -64,7 +64,9 @@ function fillItem(item, conversation) {
   badge.classList.toggle('mention', mentions > 0);
   badge.textContent = unread && !(isOpen && !document.hidden)
     ? `${mentions ? '@ ' : ''}${unread > 99 ? '99+' : unread}` : '';
-  if (badge.textContent) badge.append(element('span', { className: 'unseen', textContent: ' unread' }));
+  if (badge.textContent) {
+    badge.append(element('span', { className: 'unseen', textContent: ' unread' }));
+  }
   $('.name', item).textContent = titleOf(conversation);
   $('.preview', item).textContent = preview(conversation);
   if (isOpen) $('button', item).setAttribute('aria-current', 'true');
@@ -77,7 +79,8 @@ export function showList(opened) {
     if (!items.has(id)) items.set(id, makeItem(id, opened));
     return items.get(id);
   });
-  if (wanted.length !== list.children.length || wanted.some((item, i) => item !== list.children[i])) {
+  if (wanted.length !== list.children.length
+      || wanted.some((item, i) => item !== list.children[i])) {
     const focused = document.activeElement;
     list.replaceChildren(...wanted);
     if (list.contains(focused)) focused.focus();
@@ -114,7 +117,8 @@ function richText(text, mentions) {
   let end = 0;
   for (const { 0: found, index } of text.matchAll(special)) {
     parts.push(text.slice(end, index), found.startsWith('http')
-      ? element('a', { href: found, textContent: found, target: '_blank', rel: 'noopener noreferrer' })
+      ? element('a', {
+        href: found, textContent: found, target: '_blank', rel: 'noopener noreferrer' })
       : element('mark', { textContent: found }));
     end = index + found.length;
   }
@@ -125,7 +129,8 @@ function quoteOf(message, jump) {
   const quoted = state.open.messages.get(message.reply_to_id);
   const quote = { hidden: false, onclick: () => jump(message.reply_to_id) };
   if (!quoted) return { ...quote, textContent: '↪ an earlier message' };
-  return { ...quote, textContent: `↪ ${nameOf(quoted.sender_id)}: ${quoted.message ?? 'deleted'}` };
+  const said = `${nameOf(quoted.sender_id)}: ${quoted.message ?? 'deleted'}`;
+  return { ...quote, textContent: `↪ ${said}` };
 }
 
 function reactionButtons(message, actions) {
@@ -279,9 +284,10 @@ export function showHeader() {
   const { document: group } = conversation;
   const isDirect = group.visibility === 'direct';
   const count = group.member_count ?? group.members.length;
+  const members = `${count} ${count === 1 ? 'member' : 'members'}`;
   $('#title').textContent = titleOf(conversation);
   $('#subtitle').textContent = isDirect ? 'Direct conversation'
-    : `${group.description ? `${group.description} · ` : ''}${count} ${count === 1 ? 'member' : 'members'}`;
+    : [group.description, members].filter(Boolean).join(' · ');
   $('#open-invite').hidden = isDirect;
   $('#leave').hidden = isDirect;
 }
@@ -292,7 +298,8 @@ export function showRequests(decide) {
   $('#requests').replaceChildren(...requests.map(({ user_id: user, username }) => element('li', {},
     `${username} asks to join `,
     element('button', { textContent: 'Let in', onclick: () => decide(user, true) }),
-    element('button', { className: 'quiet', textContent: 'Refuse', onclick: () => decide(user, false) }))));
+    element('button', {
+      className: 'quiet', textContent: 'Refuse', onclick: () => decide(user, false) }))));
 }
 
 export function showTyping() {
