@@ -20,6 +20,12 @@ use Test::More;
 
 my $examples = "$FindBin::RealBin/../../examples";
 my $temporary = PostgreSQL::Test::Utils::tempdir();
+my @running;    # programs and proxies: not to be left behind by a test that fails
+
+END
+{
+	kill 'KILL', splice @running;
+}
 
 # ---------- the programs ----------
 
@@ -49,6 +55,14 @@ sub listener_in_node
 	return (undef, 'the package pg is not installed, and npm cannot fetch it')
 		if system("cd $temporary && node -e \"require('pg')\" >/dev/null 2>&1");
 	return ([ 'node', "$temporary/listener.mjs" ], undef);
+}
+
+sub listener_in_python
+{
+	my ($module) = @_;
+
+	return (undef, "python3 has no $module") if system("python3 -c 'import $module' >/dev/null 2>&1");
+	return ([ 'python3', "$examples/listener_$module.py" ], undef);
 }
 
 # ---------- a connection that is lost without a word ----------
@@ -156,12 +170,14 @@ sub test_example
 	my ($output, $errors) = ('', '');
 	my $admin = connect_to($node);
 	my ($proxy, $proxy_port) = start_proxy($node);
+	push @running, $proxy;
 	my $handle = do
 	{
 		local %ENV = (%ENV, PGHOST => '127.0.0.1', PGPORT => $proxy_port, PGDATABASE => 'postgres', PGUSER => 'app',
 			SYNC_EVERY_MS => 500, ANSWER_WITHIN_MS => 500);
 		IPC::Run::start([ @$command, @arguments, '2' ], '<', \undef, '>', \$output, '2>', \$errors);
 	};
+	push @running, map { $_->{PID} } @{ $handle->{KIDS} };
 	my $sends = sub { value($admin, 'SELECT (chatrel.send_group_message(?, ?, as_user => ?)).id', @_) };
 	my $prints = sub {
 		my ($text) = @_;
@@ -192,7 +208,7 @@ sub test_example
 	$prints->("$name is edited");
 	value($admin, 'SELECT chatrel.edit_message(1, ?, ?, as_user => 1)', $message, 'edited');
 	value($admin, 'SELECT chatrel.add_reaction(1, ?, ?, as_user => 3)', $message, "\x{2603}");
-	value($admin, 'SELECT chatrel.pin_message(1, ?, as_user => 3)', $message);
+	value($admin, 'SELECT chatrel.pin_message(1, ?, as_user => 1)', $message);
 	value($admin, q{SELECT chatrel.publish(1, 'poll_opened', '{"datetime": "noon"}', as_user => 3)});
 	value($admin, 'SELECT chatrel.mark_read(1, ?, as_user => 3)', $message);
 	ok(wait_until(sub { $handle->pump_nb; return $output =~ /"read"/ }), "$name: it prints what else happens")
@@ -264,6 +280,7 @@ sub test_example
 	$handle->kill_kill;
 	kill 'KILL', $proxy;
 	reap($proxy);
+	@running = ();
 	$admin->do('TRUNCATE chatrel.groups_messages, chatrel.events CASCADE');
 	value($admin, q{SELECT chatrel.send_group_message(1, 'before it begins', as_user => 1)});
 	$admin->disconnect;
@@ -284,7 +301,17 @@ subtest 'listener.mjs' => sub {
 	test_example('listener.mjs', $command);
 };
 
-foreach my $example (glob "$examples/listener.*")
+foreach my $module ('psycopg', 'asyncpg')
+{
+	subtest "listener_$module.py" => sub {
+		my ($command, $why_not) = listener_in_python($module);
+
+		plan skip_all => $why_not unless $command;
+		test_example("listener_$module.py", $command);
+	};
+}
+
+foreach my $example (glob "$examples/listener*.*")
 {
 	cmp_ok(scalar(() = slurp_file($example) =~ /\n/g), '<', 150, $example =~ s{.*/}{}r . ' is short');
 }
