@@ -1,0 +1,127 @@
+"""Django, with psycopg2: models of chatrel's tables, who acts, and test databases."""
+import json
+import os
+import unittest
+
+import django
+from django.conf import settings
+
+from recipe import check, raised_by
+
+database = os.environ['PGDATABASE']
+settings.configure(
+    DATABASES={'default': {
+        'ENGINE': 'django.db.backends.postgresql',
+        'NAME': database,
+        'HOST': os.environ['PGHOST'],
+        'PORT': os.environ['PGPORT'],
+        'USER': os.environ['PGUSER'],
+        # The extension is made by a superuser; a test database is a copy of one that has it.
+        'TEST': {'TEMPLATE': 'chat'},
+    }},
+    INSTALLED_APPS=['django.contrib.contenttypes'],
+    DEFAULT_AUTO_FIELD='django.db.models.BigAutoField',
+    USE_TZ=True,
+)
+django.setup()
+
+from django.db import (  # noqa: E402
+    DataError, IntegrityError, InternalError, OperationalError, ProgrammingError, connection,
+    models, transaction)
+from django.test import TestCase, TransactionTestCase  # noqa: E402
+from django.test.utils import get_runner  # noqa: E402
+
+
+class Group(models.Model):
+    name = models.TextField()
+
+    class Meta:
+        app_label = 'chat'
+        managed = False
+        db_table = '"chatrel"."groups"'
+
+
+class Message(models.Model):
+    group = models.ForeignKey(Group, models.DO_NOTHING)
+    sender_id = models.BigIntegerField()
+    message = models.TextField(null=True)
+
+    class Meta:
+        app_label = 'chat'
+        managed = False
+        db_table = '"chatrel"."groups_messages"'
+
+
+def call(function, *arguments, user=None):
+    """The result of a function of chatrel's, called as a user."""
+    places = ', '.join(['%s'] * len(arguments) + ['as_user => %s'])
+    with connection.cursor() as cursor:
+        cursor.execute(f'SELECT * FROM chatrel.{function}({places})', [*arguments, user])
+        columns = [column.name for column in cursor.description]
+        return [dict(zip(columns, row)) for row in cursor.fetchall()]
+
+
+class acting_as(transaction.Atomic):
+    """A transaction in which a user acts: the tables, too, show what that user may see."""
+
+    def __init__(self, user):
+        super().__init__(using=None, savepoint=True, durable=False)
+        self.user = user
+
+    def __enter__(self):
+        super().__enter__()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('chatrel.user_id', %s, true)", [str(self.user)])
+
+
+sent, = call('send_group_message', 1, 'Hello', user=1)
+check('a message is sent', sent['message'], 'Hello')
+document = call('get_message', 1, sent['id'], user=2)[0]['get_message']
+check('a document of jsonb is a str', json.loads(document)['sender_id'], 1)
+with acting_as(2):
+    check('a row is an object', [(m.group.name, m.message) for m in Message.objects.all()],
+        [('ours', 'Hello')])
+check('of which nobody sees any', Message.objects.count(), 0)
+
+for user, name, arguments, family, sqlstate in [
+        (2, 'send_group_message', [2, 'x'], ProgrammingError, '42501'),
+        (1, 'get_group', [9], InternalError, 'P0002'),
+        (1, 'create_group', ['ours', True], IntegrityError, '23505'),
+        (1, 'sync', ['abc'], DataError, '22023'),
+        (None, 'me', [], OperationalError, '28000')]:
+    error = raised_by(lambda: call(name, *arguments, user=user))
+    check(f'{sqlstate} of {name}()', (type(error), error.__cause__.pgcode), (family, sqlstate))
+
+
+# Tests of an application, in a database that Django makes and drops
+class WithoutRest(TestCase):
+    def test_it_is_rolled_back(self):
+        self.assertNotEqual(connection.settings_dict['NAME'], database)
+        call('send_group_message', 1, 'in a test', user=1)
+        with acting_as(1):
+            self.assertEqual(Message.objects.count(), 1)
+
+
+class WithCommit(TransactionTestCase):
+    available_apps = ['django.contrib.contenttypes']
+
+    def test_flush_leaves_what_is_not_managed(self):
+        call('send_group_message', 1, 'committed', user=1)
+
+
+class ZAfterwards(TestCase):
+    def test_what_a_flush_leaves(self):
+        with acting_as(1):
+            self.assertEqual([m.message for m in Message.objects.all()], ['committed'])
+
+
+runner = get_runner(settings)(verbosity=0, interactive=False)
+runner.setup_test_environment()
+connection.close()
+old_config = runner.setup_databases()
+suite = unittest.TestSuite(unittest.defaultTestLoader.loadTestsFromTestCase(case)
+    for case in (WithoutRest, WithCommit, ZAfterwards))
+result = runner.run_suite(suite)
+runner.teardown_databases(old_config)
+check('a test database is made of the template, and tests run in it',
+    (result.testsRun, result.errors, result.failures), (3, [], []))

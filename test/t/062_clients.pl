@@ -1,0 +1,83 @@
+# The recipes in test/clients/recipes: how client libraries call chatrel, with the traps that
+# doc/clients.md tells of.  Each runs where its packages are to be had.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Realtime;
+use Test::More;
+
+my $recipes = "$FindBin::RealBin/../clients/recipes";
+
+# Ann is user 1 and bob is user 2; both are in group 1, and ann alone is in group 2.  Each recipe
+# gets a copy of this database, and connects as a backend does.  The library is not preloaded, as a
+# worker in a database would keep it from being copied.
+my $node = new_server('main', not_preloaded => 1);
+$node->safe_psql('postgres', 'CREATE DATABASE chat; CREATE ROLE app LOGIN CREATEDB');
+$node->safe_psql('chat', q{
+	CREATE EXTENSION chatrel;
+	GRANT CREATE ON SCHEMA public TO app;
+	GRANT USAGE ON SCHEMA chatrel TO app;
+	GRANT SET ON PARAMETER chatrel.user_id TO app;
+	GRANT SELECT ON ALL TABLES IN SCHEMA chatrel TO app;
+	GRANT REFERENCES ON chatrel.users, chatrel.groups, chatrel.groups_messages TO app;
+	SELECT chatrel.create_user('ann'), chatrel.create_user('bob');
+	SELECT chatrel.create_group('ours', true, as_user => 1), chatrel.join_group(1, as_user => 2);
+	SELECT chatrel.create_group('hers', true, as_user => 1);
+	ALTER DATABASE chat IS_TEMPLATE true;    -- others than its owner may copy it
+});
+
+# Runs a recipe, whose lines are those of TAP without numbers; it has to come to its end.
+sub run_recipe
+{
+	my ($recipe, @command) = @_;
+	my $database = $recipe =~ s/\W/_/gr;
+	my ($output, $errors) = ('', '');
+
+	$node->safe_psql('postgres', "CREATE DATABASE $database TEMPLATE chat");
+	local %ENV = (%ENV, PGHOST => $node->host, PGPORT => $node->port, PGUSER => 'app', PGDATABASE => $database);
+	my $ended = eval { IPC::Run::run([ @command, "$recipes/$recipe" ], '<', \undef, '>', \$output, '2>', \$errors, IPC::Run::timeout($Realtime::patience)) };
+	foreach my $line (split /\n/, $output)
+	{
+		my ($not, $name) = $line =~ /^(not )?ok - (.*)/ or next;
+
+		ok(!$not, $name);
+	}
+	ok($ended, 'it comes to its end') or diag($@ . $output . $errors);
+	return;
+}
+
+# A recipe for Python or Ruby, with the modules that it needs
+sub test_recipe
+{
+	my ($interpreter, $recipe, @modules) = @_;
+
+	subtest $recipe => sub {
+		plan skip_all => "$interpreter is not installed" if system("$interpreter --version >/dev/null 2>&1");
+		foreach my $module (@modules)
+		{
+			my @import = $interpreter eq 'ruby' ? ('-e', "require '$module'") : ('-c', "import $module");
+
+			plan skip_all => "$interpreter has no $module" unless IPC::Run::run([ $interpreter, @import ], '>&', \my $ignored);
+		}
+		run_recipe($recipe, $interpreter);
+	};
+	return;
+}
+
+test_recipe('python3', 'with_psycopg2.py', 'psycopg2');
+test_recipe('python3', 'with_psycopg.py', 'psycopg');
+test_recipe('python3', 'with_asyncpg.py', 'asyncpg');
+test_recipe('python3', 'with_sqlalchemy.py', 'sqlalchemy', 'psycopg2');
+test_recipe('python3', 'with_alembic.py', 'alembic', 'psycopg2');
+test_recipe('python3', 'with_django.py', 'django', 'psycopg2');
+test_recipe('ruby', 'with_activerecord.rb', 'active_record', 'pg');
+
+$node->stop;
+done_testing();
