@@ -7,6 +7,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
+use File::Copy;
 use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -33,16 +34,22 @@ $node->safe_psql('chat', q{
 	ALTER DATABASE chat IS_TEMPLATE true;    -- others than its owner may copy it
 });
 
+# Ids are strings in the documents of this one.
+$node->safe_psql('postgres', q{
+	CREATE DATABASE with_pg_mjs_ids TEMPLATE chat;
+	ALTER DATABASE with_pg_mjs_ids SET chatrel.json_ids = 'string';
+});
+
 # Runs a recipe, whose lines are those of TAP without numbers; it has to come to its end.
 sub run_recipe
 {
-	my ($recipe, @command) = @_;
+	my ($recipe, $interpreter, $folder) = @_;
 	my $database = $recipe =~ s/\W/_/gr;
 	my ($output, $errors) = ('', '');
 
 	$node->safe_psql('postgres', "CREATE DATABASE $database TEMPLATE chat");
 	local %ENV = (%ENV, PGHOST => $node->host, PGPORT => $node->port, PGUSER => 'app', PGDATABASE => $database);
-	my $ended = eval { IPC::Run::run([ @command, "$recipes/$recipe" ], '<', \undef, '>', \$output, '2>', \$errors, IPC::Run::timeout($Realtime::patience)) };
+	my $ended = eval { IPC::Run::run([ $interpreter, "$folder/$recipe" ], '<', \undef, '>', \$output, '2>', \$errors, IPC::Run::timeout($Realtime::patience)) };
 	foreach my $line (split /\n/, $output)
 	{
 		my ($not, $name) = $line =~ /^(not )?ok - (.*)/ or next;
@@ -66,7 +73,7 @@ sub test_recipe
 
 			plan skip_all => "$interpreter has no $module" unless IPC::Run::run([ $interpreter, @import ], '>&', \my $ignored);
 		}
-		run_recipe($recipe, $interpreter);
+		run_recipe($recipe, $interpreter, $recipes);
 	};
 	return;
 }
@@ -78,6 +85,29 @@ test_recipe('python3', 'with_sqlalchemy.py', 'sqlalchemy', 'psycopg2');
 test_recipe('python3', 'with_alembic.py', 'alembic', 'psycopg2');
 test_recipe('python3', 'with_django.py', 'django', 'psycopg2');
 test_recipe('ruby', 'with_activerecord.rb', 'active_record', 'pg');
+
+# Those for Node, with their packages: npm's, or for pg Debian's.
+my $node_folder = PostgreSQL::Test::Utils::tempdir();
+my $npm_output = '';
+
+copy($_, $node_folder) or die "$_: $!" foreach glob("$recipes/*.mjs $recipes/package.json");
+eval { IPC::Run::run([ 'npm', 'install', '--silent', '--fetch-retries=0', '--no-audit', '--no-fund', '--prefix', $node_folder,
+		'--cache', "$node_folder/cache" ], '<', \undef, '>&', \$npm_output, IPC::Run::timeout(300)) };
+symlink('/usr/share/nodejs', "$node_folder/node_modules") unless -d "$node_folder/node_modules";
+foreach my $recipe (sort map { s{.*/}{}r } glob "$recipes/with_*.mjs")
+{
+	subtest $recipe => sub {
+		my @packages = slurp_file("$recipes/$recipe") =~ /^import .*'([\w-]+)(?:\/[\w-]+)*';$/mg;
+
+		plan skip_all => 'node is not installed' if system('node --version >/dev/null 2>&1');
+		foreach my $package (@packages)
+		{
+			plan skip_all => "the package $package is not installed, and npm cannot fetch it"
+				if system("cd $node_folder && node --input-type=module -e \"await import('$package')\" >/dev/null 2>&1");
+		}
+		run_recipe($recipe, 'node', $node_folder);
+	};
+}
 
 $node->stop;
 done_testing();

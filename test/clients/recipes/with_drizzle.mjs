@@ -1,0 +1,51 @@
+// Drizzle, with pg.
+
+import { desc, sql } from 'drizzle-orm';
+import { drizzle } from 'drizzle-orm/node-postgres';
+import { bigint, customType, jsonb, pgSchema, text, timestamp } from 'drizzle-orm/pg-core';
+import pg from 'pg';
+
+import { check, raisedBy } from './recipe.mjs';
+
+// Tables of chatrel are declared for reading alone.  Drizzle knows neither xid8 nor name.
+const name = customType({ dataType: () => 'name' });
+const chatrel = pgSchema('chatrel');
+const messages = chatrel.table('groups_messages', {
+  group_id: bigint({ mode: 'number' }).notNull(), // or 'bigint'; there is no mode of strings
+  id: bigint({ mode: 'bigint' }).notNull(),
+  sender_id: bigint({ mode: 'number' }).notNull(),
+  message: text(),
+  metadata: jsonb(),
+  datetime: timestamp({ withTimezone: true }).notNull(),
+});
+const users = chatrel.table('users', {
+  id: bigint({ mode: 'number' }).notNull(),
+  username: text().notNull(),
+  role_name: name(),
+});
+
+const pool = new pg.Pool({ max: 1 });
+const db = drizzle({ client: pool });
+
+// A transaction in which a user acts
+const as = (user, work) => db.transaction(async (tx) => {
+  await tx.execute(sql`SELECT set_config('chatrel.user_id', ${String(user)}, true)`);
+  return work(tx);
+});
+
+const sent = await as(1, async (tx) => (await tx.execute(sql`
+  SELECT * FROM chatrel.send_group_message(${1}, ${'Hello'}, metadata => ${JSON.stringify({ kind: 'greeting' })})`)).rows[0]);
+check('a message is sent, and ids of execute() are strings', [sent.sender_id, sent.message], ['1', 'Hello']);
+check('a time of execute() is a string', typeof sent.datetime, 'string');
+const [row] = await as(2, (tx) => tx.select().from(messages).orderBy(desc(messages.id)).limit(1));
+check('a row has what its declaration says', [row.id, row.sender_id, row.metadata, row.datetime instanceof Date],
+  [BigInt(sent.id), 1, { kind: 'greeting' }, true]);
+check('of which nobody sees any', await db.select().from(messages), []);
+check('a column of the type name', await as(1, (tx) => tx.select().from(users).orderBy(users.id)),
+  [{ id: 1, username: 'ann', role_name: null }, { id: 2, username: 'bob', role_name: null }]);
+
+// The trap: the error of the driver is the cause.
+const error = await raisedBy(as(2, (tx) => tx.execute(sql`SELECT chatrel.send_group_message(2, 'x')`)));
+check('not a member', [error.constructor.name, error.cause?.code, error.cause?.table],
+  ['DrizzleQueryError', '42501', 'groups_members']);
+await pool.end();

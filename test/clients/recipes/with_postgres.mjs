@@ -1,0 +1,46 @@
+// postgres.js (postgres).
+
+import postgres from 'postgres';
+
+import { check, raisedBy } from './recipe.mjs';
+
+const sql = postgres({ max: 1 });
+const [sent] = await sql`
+  SELECT * FROM chatrel.send_group_message(${1}, ${'Hello @bob'},
+    metadata => ${sql.json({ kind: 'greeting' })}, mentions => ${[2]}, as_user => ${1})`;
+check('a message is sent, with metadata and mentions', [sent.message, sent.metadata],
+  ['Hello @bob', { kind: 'greeting' }]);
+check('an id in a column is a string', sent.sender_id, '1');
+const [{ document }] = await sql`SELECT chatrel.get_message(1, ${sent.id}, as_user => 2) AS document`;
+check('in a document it is a number', document.sender_id, 1);
+
+// Who acts, for a transaction
+const whoActs = async (tx) => (await tx`SELECT chatrel.current_user_id() AS id`)[0].id;
+const acting = await sql.begin(async (tx) => {
+  await tx`SELECT set_config('chatrel.user_id', ${'2'}, true)`; // a text
+  return whoActs(tx);
+});
+check('a user acts in a transaction', acting, '2');
+check('and nobody after it', await whoActs(sql), null);
+await sql`SET chatrel.user_id = 2`;
+check('caveat: a SET survives in the pool', await whoActs(sql), '2');
+await sql`RESET chatrel.user_id`;
+
+// Errors
+const error = await raisedBy(sql`SELECT chatrel.send_group_message(2, 'x', as_user => 2)`);
+check('not a member', [error.name, error.code, error.table_name],
+  ['PostgresError', '42501', 'groups_members']);
+check('a name that is taken',
+  (await raisedBy(sql`SELECT chatrel.create_group('ours', true, as_user => 1)`)).constraint_name,
+  'groups_name_key');
+
+// Events: sql.listen() connects once more, and makes LISTENs of its own there.  So chatrel's names
+// are only asked for; that the session which asks listens too is undone.
+const names = (await sql`SELECT channel FROM chatrel.listen(as_user => 2)`).map((row) => row.channel);
+await sql`SELECT chatrel.unlisten()`;
+let resolve;
+const heard = new Promise((fulfil) => { resolve = fulfil; });
+for (const name of names) await sql.listen(name, (payload) => resolve(JSON.parse(payload)));
+await sql`SELECT chatrel.send_group_message(1, 'heard', as_user => 1)`;
+check('events are heard', (await heard).group_message.message, 'heard');
+await sql.end();

@@ -1,0 +1,45 @@
+// Sequelize 6, with pg.
+
+import { DataTypes, QueryTypes, Sequelize } from 'sequelize';
+
+import { check, raisedBy } from './recipe.mjs';
+
+const db = new Sequelize(process.env.PGDATABASE, process.env.PGUSER, null, {
+  dialect: 'postgres', host: process.env.PGHOST, port: process.env.PGPORT, logging: false,
+  pool: { max: 1 },
+});
+
+// A transaction in which a user acts; whatever is to be part of it is given it
+const as = (user, work) => db.transaction(async (transaction) => {
+  await db.query("SELECT set_config('chatrel.user_id', $1, true)", { bind: [String(user)], transaction });
+  return work(transaction);
+});
+const call = (text, bind, transaction) => db.query(text, { bind, transaction, type: QueryTypes.SELECT });
+
+const [sent] = await as(1, (tx) => call('SELECT * FROM chatrel.send_group_message($1, $2)', [1, 'Hello'], tx));
+check('a message is sent, and ids are strings', [sent.sender_id, sent.message], ['1', 'Hello']);
+
+// A table of chatrel's, for reading; never sync()
+const Message = db.define('groups_messages', {
+  id: { type: DataTypes.BIGINT, primaryKey: true },
+  group_id: DataTypes.BIGINT,
+  sender_id: DataTypes.BIGINT,
+  message: DataTypes.TEXT,
+}, { schema: 'chatrel', freezeTableName: true, timestamps: false });
+check('a row is an object', (await as(2, (transaction) => Message.findAll({ transaction })))
+  .map((message) => [message.id, message.message]), [[sent.id, 'Hello']]);
+check('of which nobody sees any', await Message.count(), 0);
+
+// Errors
+for (const [text, name, code] of [
+  ["chatrel.send_group_message(2, 'x', as_user => 2)", 'SequelizeDatabaseError', '42501'],
+  ['chatrel.get_group(9, as_user => 1)', 'SequelizeDatabaseError', 'P0002'],
+  ["chatrel.create_group('ours', true, as_user => 1)", 'SequelizeUniqueConstraintError', '23505'],
+]) {
+  const error = await raisedBy(call(`SELECT ${text}`, []));
+  check(`the error of ${text}`, [error.name, error.original.code], [name, code]);
+}
+
+// The trap: a time is a time in the session's zone there, which Sequelize sets to UTC.
+check('the time zone of its sessions', (await call('SHOW timezone', []))[0].TimeZone, '<+00>-00');
+await db.close();

@@ -1,0 +1,60 @@
+// TypeORM, with pg.
+
+import 'reflect-metadata';
+import { DataSource, EntitySchema } from 'typeorm';
+
+import { check, raisedBy } from './recipe.mjs';
+
+// A table of chatrel's, for reading: synchronize: false keeps migrations away from it.
+const Message = new EntitySchema({
+  name: 'Message',
+  schema: 'chatrel',
+  tableName: 'groups_messages',
+  synchronize: false,
+  columns: {
+    group_id: { type: 'bigint', primary: true },
+    id: { type: 'bigint', primary: true },
+    sender_id: { type: 'bigint' },
+    message: { type: 'text', nullable: true },
+  },
+});
+const Note = new EntitySchema({
+  name: 'Note',
+  tableName: 'notes',
+  columns: { id: { type: 'bigint', primary: true, generated: true }, note: { type: 'text' } },
+});
+
+const connect = async (entities) => new DataSource({
+  type: 'postgres', host: process.env.PGHOST, port: Number(process.env.PGPORT), username: process.env.PGUSER,
+  database: process.env.PGDATABASE, entities, synchronize: false, extra: { max: 1 }, installExtensions: false,
+}).initialize();
+const db = await connect([Message, Note]);
+
+// A transaction in which a user acts; whatever is to be part of it goes through its manager
+const as = (user, work) => db.transaction(async (manager) => {
+  await manager.query("SELECT set_config('chatrel.user_id', $1, true)", [String(user)]);
+  return work(manager);
+});
+
+const [sent] = await as(1, (manager) => manager.query(
+  'SELECT * FROM chatrel.send_group_message($1, $2)', [1, 'Hello']));
+check('a message is sent, and ids are strings', [sent.sender_id, sent.message], ['1', 'Hello']);
+check('a row is an object', (await as(2, (manager) => manager.find(Message)))
+  .map((message) => [message.id, message.message]), [[sent.id, 'Hello']]);
+check('of which nobody sees any', await db.getRepository(Message).count(), 0);
+
+// What a migration would do: nothing to chatrel, if each of its entities says synchronize: false.
+const queries = async (source) => (await source.driver.createSchemaBuilder().log()).upQueries
+  .map(({ query }) => query);
+check('a migration makes the tables of the application, and nothing else',
+  (await queries(db)).map((query) => query.replace(/ \(.*/, '')), ['CREATE TABLE "notes"']);
+Message.options.synchronize = true;
+const careless = await connect([Message]);
+check('caveat: without synchronize: false, chatrel\'s tables would be altered',
+  (await queries(careless)).some((query) => query.includes('DROP') && query.includes('"chatrel"."groups_messages"')), true);
+await careless.destroy();
+
+const error = await raisedBy(as(2, (manager) => manager.query("SELECT chatrel.send_group_message(2, 'x')")));
+check('not a member', [error.name, error.code, error.driverError.table],
+  ['QueryFailedError', '42501', 'groups_members']);
+await db.destroy();
