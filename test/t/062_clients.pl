@@ -28,6 +28,7 @@ $node->safe_psql('chat', q{
 	GRANT SET ON PARAMETER chatrel.user_id TO app;
 	GRANT SELECT ON ALL TABLES IN SCHEMA chatrel TO app;
 	GRANT REFERENCES ON chatrel.users, chatrel.groups, chatrel.groups_messages TO app;
+	GRANT EXECUTE ON FUNCTION chatrel.link_users TO app;
 	SELECT chatrel.create_user('ann'), chatrel.create_user('bob');
 	SELECT chatrel.create_group('ours', true, as_user => 1), chatrel.join_group(1, as_user => 2);
 	SELECT chatrel.create_group('hers', true, as_user => 1);

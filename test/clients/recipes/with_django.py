@@ -1,12 +1,28 @@
 """Django, with psycopg2: models of chatrel's tables, who acts, and test databases."""
 import json
 import os
+import sys
+import tempfile
 import unittest
 
 import django
 from django.conf import settings
 
 from recipe import check, raised_by
+
+# models.py of an application whose accounts are linked to chatrel's users
+ACCOUNTS = '''
+from django.db import models
+
+
+class Account(models.Model):
+    login = models.TextField(unique=True)
+'''
+folder = tempfile.mkdtemp()
+os.mkdir(f'{folder}/accounts')
+with open(f'{folder}/accounts/models.py', 'w') as file:
+    file.write(ACCOUNTS)
+sys.path.append(folder)
 
 database = os.environ['PGDATABASE']
 settings.configure(
@@ -19,7 +35,7 @@ settings.configure(
         # The extension is made by a superuser; a test database is a copy of one that has it.
         'TEST': {'TEMPLATE': 'chat'},
     }},
-    INSTALLED_APPS=['django.contrib.contenttypes'],
+    INSTALLED_APPS=['accounts'],
     DEFAULT_AUTO_FIELD='django.db.models.BigAutoField',
     USE_TZ=True,
 )
@@ -28,6 +44,7 @@ django.setup()
 from django.db import (  # noqa: E402
     DataError, IntegrityError, InternalError, OperationalError, ProgrammingError, connection,
     models, transaction)
+from accounts.models import Account  # noqa: E402
 from django.test import TestCase, TransactionTestCase  # noqa: E402
 from django.test.utils import get_runner  # noqa: E402
 
@@ -93,8 +110,8 @@ for user, name, arguments, family, sqlstate in [
     check(f'{sqlstate} of {name}()', (type(error), error.__cause__.pgcode), (family, sqlstate))
 
 
-# Tests of an application, in a database that Django makes and drops
-class WithoutRest(TestCase):
+# Tests of an application, in databases that Django makes and drops
+class InTransaction(TestCase):
     def test_it_is_rolled_back(self):
         self.assertNotEqual(connection.settings_dict['NAME'], database)
         call('send_group_message', 1, 'in a test', user=1)
@@ -102,17 +119,38 @@ class WithoutRest(TestCase):
             self.assertEqual(Message.objects.count(), 1)
 
 
-class WithCommit(TransactionTestCase):
-    available_apps = ['django.contrib.contenttypes']
+class Committed(TransactionTestCase):
+    available_apps = ['accounts']
 
-    def test_flush_leaves_what_is_not_managed(self):
+    def test_it_is_not(self):
+        with acting_as(1):
+            self.assertEqual(Message.objects.count(), 0)
         call('send_group_message', 1, 'committed', user=1)
 
 
-class ZAfterwards(TestCase):
-    def test_what_a_flush_leaves(self):
+class Linked(TransactionTestCase):
+    available_apps = ['accounts']
+
+    def test_a_flush_leaves_what_is_not_managed(self):
         with acting_as(1):
             self.assertEqual([m.message for m in Message.objects.all()], ['committed'])
+        Account.objects.create(id=1, login='ann')
+        Account.objects.create(id=2, login='bob')
+        call('send_group_message', 1, 'before the link', user=2)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT chatrel.link_users('accounts_account', 'id', 'login')")
+
+
+class LinkedBefore(TestCase):
+    def test_a_flush_of_linked_accounts_deletes_users(self):
+        self.assertEqual(Account.objects.count(), 0)
+        error = raised_by(lambda: call('send_group_message', 1, 'x', user=2))
+        self.assertEqual((type(error), error.__cause__.pgcode), (InternalError, 'P0002'))
+
+    def test_that_come_back_in_no_group(self):
+        Account.objects.create(id=2, login='bob')
+        error = raised_by(lambda: call('send_group_message', 1, 'x', user=2))
+        self.assertEqual((type(error), error.__cause__.pgcode), (ProgrammingError, '42501'))
 
 
 runner = get_runner(settings)(verbosity=0, interactive=False)
@@ -120,8 +158,8 @@ runner.setup_test_environment()
 connection.close()
 old_config = runner.setup_databases()
 suite = unittest.TestSuite(unittest.defaultTestLoader.loadTestsFromTestCase(case)
-    for case in (WithoutRest, WithCommit, ZAfterwards))
+    for case in (InTransaction, Committed, Linked, LinkedBefore))
 result = runner.run_suite(suite)
 runner.teardown_databases(old_config)
-check('a test database is made of the template, and tests run in it',
-    (result.testsRun, result.errors, result.failures), (3, [], []))
+check('test databases are copies of the template; a flush leaves what is not linked',
+    (result.testsRun, result.errors, result.failures), (5, [], []))
