@@ -22,13 +22,17 @@ ActiveRecord::Base.establish_connection(
 
 # Functions, and who acts
 module Chat
-  # A transaction in which a user acts.
+  # A transaction in which a user acts; within another, it puts back who acted there.
   def self.as(user)
     ActiveRecord::Base.transaction(requires_new: true) do
-      connection.exec_query("SELECT set_config('chatrel.user_id', $1, true)", 'act',
-                            [bind(user.to_s)])
-      yield
+      before = connection.select_value("SELECT current_setting('chatrel.user_id', true)")
+      act_as(user)
+      yield.tap { act_as(before) }
     end
+  end
+
+  def self.act_as(user)
+    connection.exec_query("SELECT set_config('chatrel.user_id', $1, true)", 'act', [bind(user.to_s)])
   end
 
   # The rows of a function of chatrel's.
@@ -65,6 +69,8 @@ document = Chat.as(2) { Chat.call('get_message', 1, sent['id']) }
 check('the columns of exec_query are what the database writes', document.rows[0][0].class, String)
 check('and cast_values casts them', document.cast_values[0]['sender_id'], 1)
 check('after a transaction nobody acts', Chat.call('current_user_id').rows, [[nil]])
+within = Chat.as(2) { [Chat.as(1) { Chat.call('current_user_id').rows }, Chat.call('current_user_id').rows] }
+check('one within another ends, too', within, [[[1]], [[2]]])
 
 Chat.as(2) do
   message = Message.find(sent['id'])

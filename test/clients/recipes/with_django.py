@@ -1,4 +1,5 @@
 """Django, with psycopg2: models of chatrel's tables, who acts, and test databases."""
+import contextlib
 import json
 import os
 import sys
@@ -78,17 +79,16 @@ def call(function, *arguments, user=None):
         return [dict(zip(columns, row)) for row in cursor.fetchall()]
 
 
-class acting_as(transaction.Atomic):
-    """A transaction in which a user acts: the tables, too, show what that user may see."""
-
-    def __init__(self, user):
-        super().__init__(using=None, savepoint=True, durable=False)
-        self.user = user
-
-    def __enter__(self):
-        super().__enter__()
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('chatrel.user_id', %s, true)", [str(self.user)])
+@contextlib.contextmanager
+def acting_as(user):
+    """A transaction in which a user acts: the tables, too, show what that user may see.  Within
+    another transaction, as in a TestCase, it puts back who acted there."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('chatrel.user_id', true)")
+        before, = cursor.fetchone()
+        cursor.execute("SELECT set_config('chatrel.user_id', %s, true)", [str(user)])
+        yield
+        cursor.execute("SELECT set_config('chatrel.user_id', %s, true)", [before or ''])
 
 
 sent, = call('send_group_message', 1, 'Hello', user=1)
@@ -117,6 +117,10 @@ class InTransaction(TestCase):
         call('send_group_message', 1, 'in a test', user=1)
         with acting_as(1):
             self.assertEqual(Message.objects.count(), 1)
+        self.assertEqual(Message.objects.count(), 0)
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('chatrel.user_id', '1', true)")
+        self.assertEqual(Message.objects.count(), 1)  # a savepoint that is released keeps it
 
 
 class Committed(TransactionTestCase):

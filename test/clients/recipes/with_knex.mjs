@@ -23,7 +23,7 @@ check('after a transaction nobody acts',
 check('a name with a schema in one text', (await as(1, (tx) => tx('chatrel.groups').select('name')
   .orderBy('id'))).map((group) => group.name), ['ours', 'hers']);
 
-// The trap: a question mark is a placeholder, in comments and operators too; and => is none.
+// A question mark in the text is a placeholder, and so is a name after a colon.
 check('named arguments', (await db.raw('SELECT chatrel.send_group_message(:group, :text, as_user => :user)',
   { group: 1, text: 'named?', user: 1 })).rowCount, 1);
 

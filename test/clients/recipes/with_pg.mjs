@@ -24,7 +24,7 @@ const row = (await numbers.query('SELECT id FROM chatrel.group_messages(1, as_us
 check('with a parser of one\'s own, a number', row.id, (await get()).id);
 await numbers.end();
 
-// ... or as strings, if chatrel.json_ids says so for the database: see with_json_ids below.
+// ... or as strings, if chatrel.json_ids says so for the database, as it does for this one.
 const strings = new pg.Client({ database: `${process.env.PGDATABASE}_ids` });
 await strings.connect();
 const document = (await strings.query(

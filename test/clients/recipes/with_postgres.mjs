@@ -36,8 +36,11 @@ check('a name that is taken',
 
 // Events: sql.listen() connects once more, and makes LISTENs of its own there.  So chatrel's names
 // are only asked for; that the session which asks listens too is undone.
-const names = (await sql`SELECT channel FROM chatrel.listen(as_user => 2)`).map((row) => row.channel);
-await sql`SELECT chatrel.unlisten()`;
+const asking = await sql.reserve();
+const names = (await asking`SELECT channel FROM chatrel.listen(as_user => 2)`).map((row) => row.channel);
+const undone = (await asking`SELECT chatrel.unlisten() AS channel`).map((row) => row.channel);
+asking.release();
+check('the session that has asked listens no more', undone.sort(), [...names].sort());
 let resolve;
 const heard = new Promise((fulfil) => { resolve = fulfil; });
 for (const name of names) await sql.listen(name, (payload) => resolve(JSON.parse(payload)));

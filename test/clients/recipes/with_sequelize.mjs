@@ -6,7 +6,7 @@ import { check, raisedBy } from './recipe.mjs';
 
 const db = new Sequelize(process.env.PGDATABASE, process.env.PGUSER, null, {
   dialect: 'postgres', host: process.env.PGHOST, port: process.env.PGPORT, logging: false,
-  pool: { max: 1 },
+  pool: { max: 2 },
 });
 
 // A transaction in which a user acts; whatever is to be part of it is given it
@@ -40,6 +40,7 @@ for (const [text, name, code] of [
   check(`the error of ${text}`, [error.name, error.original.code], [name, code]);
 }
 
-// The trap: a time is a time in the session's zone there, which Sequelize sets to UTC.
-check('the time zone of its sessions', (await call('SHOW timezone', []))[0].TimeZone, '<+00>-00');
+// The trap: a query that is not given the transaction is on another connection.
+check('caveat: without the transaction nobody acts',
+  (await as(2, () => call('SELECT chatrel.current_user_id() AS id', [])))[0].id, null);
 await db.close();
