@@ -73,15 +73,13 @@ def hear_in_loop(conn, texts):
     return heard
 
 
-naive = psycopg.connect(autocommit=True)
-naive.execute('SELECT * FROM chatrel.listen(as_user => 2)')
-heard = hear_in_loop(naive, ['first', 'while a query runs', 'last'])
+# Later versions than 3.1 are said to keep it.
 if psycopg.__version__.startswith('3.1.'):
-    check('caveat: notifies() misses what comes while a query runs', heard, ['first', 'last'])
-else:
-    check('notifies() keeps what comes while a query runs', heard,
-        ['first', 'while a query runs', 'last'])
-naive.close()
+    naive = psycopg.connect(autocommit=True)
+    naive.execute('SELECT * FROM chatrel.listen(as_user => 2)')
+    check('caveat: notifies() misses what comes while a query runs',
+        hear_in_loop(naive, ['first', 'while a query runs', 'last']), ['first', 'last'])
+    naive.close()
 
 # The listener of examples/ hears all, by a handler and by what the connection has itself.
 right = psycopg.connect(autocommit=True)
