@@ -136,11 +136,11 @@ delay = RETRY_FIRST
 while True:
     try:
         asyncio.run(connect_and_go_on())
-    except (OSError, asyncio.TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (OSError, asyncio.TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError,
+            asyncpg.InternalClientError) as error:  # the last where the server goes meanwhile
         print(repr(error), file=sys.stderr)
         if getattr(error, 'sqlstate', None) == '55000':
-            # The server has lost something, or purged what was not seen.  Who shows messages loads
-            # them again now; this program prints them all again.
+            # Something was lost, or purged: who shows messages loads them again; here, all come.
             cursor = None
             handled.clear()
     pause = delay * random.uniform(0.5, 1)  # not all clients at once

@@ -179,12 +179,13 @@ sub test_example
 	};
 	push @running, map { $_->{PID} } @{ $handle->{KIDS} };
 	my $sends = sub { value($admin, 'SELECT (chatrel.send_group_message(?, ?, as_user => ?)).id', @_) };
+	my $pump = sub { eval { $handle->pump_nb; 1 } or die "$name has ended:\n$errors" };
 	my $prints = sub {
 		my ($text) = @_;
-		my $found = wait_until(sub { $handle->pump_nb; return $output =~ /"group_message": ?\{.*"message": ?"\Q$text\E"/ }, 30);
+		my $found = wait_until(sub { $pump->(); return $output =~ /"group_message": ?\{.*"message": ?"\Q$text\E"/ }, 30);
 		ok($found, "$name: it prints \"$text\"") or diag("it has printed:\n$output$errors");
 	};
-	my $retries = sub { $handle->pump_nb; return map { $_ } $errors =~ /trying again in (\d+) ms/g };
+	my $retries = sub { $pump->(); return map { $_ } $errors =~ /trying again in (\d+) ms/g };
 	my $listens = sub {
 		wait_until(sub { value($admin, q{SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND state = 'idle' AND query LIKE '%chatrel.sync%'}) });
 	};
@@ -211,7 +212,7 @@ sub test_example
 	value($admin, 'SELECT chatrel.pin_message(1, ?, as_user => 1)', $message);
 	value($admin, q{SELECT chatrel.publish(1, 'poll_opened', '{"datetime": "noon"}', as_user => 3)});
 	value($admin, 'SELECT chatrel.mark_read(1, ?, as_user => 3)', $message);
-	ok(wait_until(sub { $handle->pump_nb; return $output =~ /"read"/ }), "$name: it prints what else happens")
+	ok(wait_until(sub { $pump->(); return $output =~ /"read"/ }), "$name: it prints what else happens")
 		or diag("it has printed:\n$output$errors");
 
 	# a member leaves: the others are told to listen to another channel
@@ -269,7 +270,7 @@ sub test_example
 
 	$sends->(1, 'the end', 1);
 	$prints->('the end');
-	$handle->pump_nb;
+	$pump->();
 	my @printed = map { decode_json($_) } split /\n/, $output;
 	is_deeply(apply_edits(@printed), [], "$name: nothing before the message that it is about");
 	is_deeply(comparable($admin, grep { body($_)->{datetime} } @printed), expected($admin), "$name: every event as it happened, once");
