@@ -2,8 +2,9 @@
  * bans.c
  *	  Who may not come into a group.
  *
- * The banned user is locked before the memberships, FOR NO KEY UPDATE: whoever lets
- * it in holds it FOR SHARE (joining.c, invitations.c).
+ * The banned user is locked before the memberships, FOR NO KEY UPDATE: whoever invites
+ * it holds it FOR SHARE (invitations.c), and whoever lets it in as a ban does
+ * (joining.c).
  */
 #include "postgres.h"
 

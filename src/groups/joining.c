@@ -2,11 +2,13 @@
  * joining.c
  *	  Coming into a group, and leaving it.
  *
- * Whoever joins is locked FOR SHARE first, and whoever bans a user locks it FOR NO
- * KEY UPDATE: so of the two the second finds what the first has done.
+ * Whoever joins, or asks to, is locked FOR NO KEY UPDATE first, as whoever bans a user
+ * locks it, while whoever invites one locks it FOR SHARE: so of any two of them the
+ * second finds what the first has done.  No member is banned, invited or asks to join.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 
@@ -231,6 +233,8 @@ join(int64 group_id, int64 user_id, int64 actor_id, JoinReason reason)
 		{
 			if (stays_member(group_id, user_id))
 				return false;
+			if (IsolationUsesXactSnapshot())
+				error_concurrent_change();
 			continue;
 		}
 		check_may_join(&state, group_id, user_id, reason);
