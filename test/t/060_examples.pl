@@ -192,7 +192,7 @@ sub test_example
 	$prints->("$name is edited");
 	value($admin, 'SELECT chatrel.edit_message(1, ?, ?, as_user => 1)', $message, 'edited');
 	value($admin, 'SELECT chatrel.add_reaction(1, ?, ?, as_user => 3)', $message, "\x{2603}");
-	value($admin, 'SELECT chatrel.pin_message(1, ?, as_user => 3)', $message);
+	value($admin, 'SELECT chatrel.pin_message(1, ?, as_user => 1)', $message);
 	value($admin, q{SELECT chatrel.publish(1, 'poll_opened', '{"datetime": "noon"}', as_user => 3)});
 	value($admin, 'SELECT chatrel.mark_read(1, ?, as_user => 3)', $message);
 	ok(wait_until(sub { $handle->pump_nb; return $output =~ /"read"/ }), "$name: it prints what else happens")
