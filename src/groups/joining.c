@@ -8,7 +8,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 
@@ -233,8 +232,6 @@ join(int64 group_id, int64 user_id, int64 actor_id, JoinReason reason)
 		{
 			if (stays_member(group_id, user_id))
 				return false;
-			if (IsolationUsesXactSnapshot())
-				error_concurrent_change();
 			continue;
 		}
 		check_may_join(&state, group_id, user_id, reason);
