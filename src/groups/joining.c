@@ -2,9 +2,10 @@
  * joining.c
  *	  Coming into a group, and leaving it.
  *
- * Whoever joins, or asks to, is locked FOR NO KEY UPDATE first, as whoever bans a user
- * locks it, while whoever invites one locks it FOR SHARE: so of any two of them the
- * second finds what the first has done.  No member is banned, invited or asks to join.
+ * Whoever joins, or asks to, is locked FOR SHARE first, and whoever bans a user locks it
+ * FOR NO KEY UPDATE: so of the two the second finds what the first has done.  Those who
+ * invite it at that moment, and those who follow it, are not in the way: an invitation
+ * that is left to a member so ends with the membership.
  */
 #include "postgres.h"
 
@@ -321,6 +322,8 @@ chatrel_leave_group(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("chatrel.leave_group()");
 	owner_begin(&scope, fcinfo);
 	left = leave(group_id, user_id);
+	if (left)
+		forget_admission(group_id, user_id);
 	owner_end(&scope);
 
 	PG_RETURN_BOOL(left);

@@ -82,16 +82,9 @@ static SqlPlan group_is_public = {
 	PLAN_ARGS(INT8OID)
 };
 
-/* Both wait for a delete_user(), and then find the user deleted, or keep it off. */
+/* Waits for a delete_user(), and then finds the user deleted, or keeps it off. */
 static SqlPlan user_share = {
 	.sql = "SELECT username FROM chatrel.users WHERE id" EQ "$1 AND deleted_at IS NULL FOR SHARE",
-	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID)
-};
-
-static SqlPlan user_lock = {
-	.sql = "SELECT username FROM chatrel.users WHERE id" EQ "$1 AND deleted_at IS NULL"
-	" FOR NO KEY UPDATE",
 	.expected = SPI_OK_SELECT,
 	PLAN_ARGS(INT8OID)
 };
@@ -412,32 +405,16 @@ record_role(int64 group_id, int64 user_id, int64 actor_id, GroupRole role)
 	record_event(&changed);
 }
 
-static char *
-name_of_locked_user(SqlPlan *lock, int64 user_id)
+/* Locks a user that is to join something against its deletion; returns its name. */
+char *
+lock_user_to_join(int64 user_id)
 {
 	Datum		values[] = {Int64GetDatum(user_id)};
-	PlanResult	user = plan_run(lock, PLAN_WRITE, values, NULL);
+	PlanResult	user = plan_run(&user_share, PLAN_WRITE, values, NULL);
 
 	if (user.nrows == 0)
 		error_user_not_found(user_id);
 	return result_cstring(&user, 0, 1);
-}
-
-/* Locks a user against its deletion; returns its name. */
-char *
-keep_user(int64 user_id)
-{
-	return name_of_locked_user(&user_share, user_id);
-}
-
-/*
- * Locks a user that joins, or asks to, against who invites it as well, or bans it:
- * each of them finds what the one before has done.  Returns its name.
- */
-char *
-lock_user_to_join(int64 user_id)
-{
-	return name_of_locked_user(&user_lock, user_id);
 }
 
 /*

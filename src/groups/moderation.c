@@ -17,6 +17,7 @@
 #include "core/errors.h"
 #include "core/identity.h"
 #include "delivery/record.h"
+#include "groups/joining.h"
 #include "groups/members.h"
 #include "groups/moderation.h"
 
@@ -152,6 +153,8 @@ chatrel_remove_member(PG_FUNCTION_ARGS)
 	owner_begin(&scope, fcinfo);
 	lock_to_moderate(&pair, group_id, actor_id, user_id);
 	removed = pair.has_other && remove_member(group_id, user_id, actor_id, LEFT_BY_REMOVAL, false);
+	if (removed)
+		forget_admission(group_id, user_id);
 	owner_end(&scope);
 
 	PG_RETURN_BOOL(removed);
