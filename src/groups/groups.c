@@ -20,11 +20,14 @@
 #include "groups/member_counters.h"
 #include "groups/members.h"
 
+/* What is empty is not kept, as by update_group(). */
+#define IF_ANY(parameter, empty)	"CASE WHEN " parameter NE empty " THEN " parameter " END"
+
 /* $3 to $6: visibility, join_policy, description, metadata */
 static SqlPlan group_create = {
 	.sql = "INSERT INTO chatrel.groups AS g"
 	" (name, creator_id, visibility, join_policy, description, metadata)"
-	" VALUES ($1, $2, $3, $4, $5, $6)"
+	" VALUES ($1, $2, $3, $4, " IF_ANY("$5", "''") ", " IF_ANY("$6", "'{}'") ")"
 	" ON CONFLICT (name) WHERE visibility" EQ "'public' DO NOTHING"
 	" RETURNING " GROUP_COLUMNS("g"),
 	.expected = SPI_OK_INSERT_RETURNING,

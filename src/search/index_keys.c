@@ -23,6 +23,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
+#include "core/check.h"
 #include "core/compat.h"
 #include "search/language.h"
 #include "search/search.h"
@@ -117,11 +118,13 @@ Datum
 chatrel_query_keys(PG_FUNCTION_ARGS)
 {
 	int64		group_id = PG_GETARG_INT64(0);
+	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(1);
 	Datum	   *words;
 	int			count;
 	Datum	   *keys;
 
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), TEXTOID, -1, false, TYPALIGN_INT,
+	check_no_nulls(array, "words");
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT,
 					  &words, NULL, &count);
 	keys = palloc_array(Datum, count);
 	for (int i = 0; i < count; i++)

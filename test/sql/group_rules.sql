@@ -168,4 +168,7 @@ SELECT (SELECT count(*) FROM chatrel.groups_messages WHERE group_id = 1) AS mess
 	(SELECT count(*) FROM chatrel.groups_counters WHERE group_id = 1) AS counters, (SELECT count(*) FROM chatrel.events WHERE group_id = 1 AND recipient_id IS NULL) AS events;
 SELECT (pg_temp.fails('SELECT chatrel.delete_group(1)')).*;
 
+-- what is empty is not kept
+SELECT description IS NULL AS no_description, metadata IS NULL AS no_metadata FROM chatrel.create_group('empty', description => '', metadata => '{}');
+
 DROP EXTENSION chatrel;

@@ -142,6 +142,7 @@ INSERT INTO chatrel.search_settings (language) VALUES ('pg_catalog.german');
 UPDATE chatrel.search_settings SET language = 'no_such';
 UPDATE chatrel.search_settings SET language = NULL;
 SELECT try('SELECT chatrel.set_search_language(' || s || ')') FROM unnest(ARRAY['NULL', '''no_such''', '1', '''english''']) s;
+SELECT try($$SELECT chatrel.query_keys(1, '{a,NULL}')$$);
 SELECT chatrel.rebuild_search();
 SELECT found('bear');
 
