@@ -65,10 +65,6 @@ SELECT 'a direct conversation lacks one of its people: ' || g::text
 		AND NOT EXISTS (SELECT FROM membership_log l WHERE l.group_id = g.id AND l.user_id = p.id AND l.is_now IS NULL);
 SELECT 'a member is banned: ' || b::text
 	FROM chatrel.groups_bans b JOIN chatrel.groups_members m USING (group_id, user_id) WHERE b.until IS NULL OR b.until > now();
-SELECT 'a member is invited: ' || i::text
-	FROM chatrel.groups_invitations i JOIN chatrel.groups_members m USING (group_id, user_id);
-SELECT 'a member asks to join: ' || r::text
-	FROM chatrel.groups_join_requests r JOIN chatrel.groups_members m USING (group_id, user_id);
 SELECT 'a deleted user is invited, or asks to join: ' || u::text
 	FROM chatrel.users u WHERE u.deleted_at IS NOT NULL
 		AND (EXISTS (SELECT FROM chatrel.groups_invitations i WHERE i.user_id = u.id)
