@@ -17,6 +17,7 @@
 #include "groups/group.h"
 #include "groups/group_settings.h"
 #include "groups/groups.h"
+#include "groups/member_changes.h"
 #include "groups/member_counters.h"
 #include "groups/members.h"
 

@@ -16,6 +16,7 @@
 #include "core/identity.h"
 #include "delivery/record.h"
 #include "groups/joining.h"
+#include "groups/member_changes.h"
 #include "groups/members.h"
 
 static SqlPlan request_add = {

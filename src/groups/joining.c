@@ -16,6 +16,7 @@
 #include "core/errors.h"
 #include "core/identity.h"
 #include "groups/joining.h"
+#include "groups/member_changes.h"
 #include "groups/members.h"
 
 /* What decides whether a user may come in */

@@ -18,6 +18,7 @@
 #include "core/identity.h"
 #include "delivery/record.h"
 #include "groups/joining.h"
+#include "groups/member_changes.h"
 #include "groups/members.h"
 #include "groups/moderation.h"
 
