@@ -160,7 +160,7 @@ void
 hold_membership(Membership *member, int64 user_id, int64 group_id, GroupAct act)
 {
 	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id)};
-	int64		other_id = is_writing(act) ? lock_direct_pair(group_id, user_id) : 0;
+	int64		other_id = is_ended_by_block(act) ? lock_direct_pair(group_id, user_id) : 0;
 	PlanResult	found = plan_run(&member_lock, PLAN_WRITE, values, NULL);
 
 	if (found.nrows == 0)
