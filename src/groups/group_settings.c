@@ -155,7 +155,8 @@ static void
 read_changes(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 {
 	if (!PG_ARGISNULL(ARG_NAME))
-		values[ARG_NAME] = PointerGetDatum(require_text(fcinfo, ARG_NAME, "name", guc_max_name_length,
+		values[ARG_NAME] = PointerGetDatum(require_text(fcinfo, ARG_NAME, "name",
+														guc_max_name_length,
 														"chatrel.max_name_length"));
 	if (!PG_ARGISNULL(ARG_DESCRIPTION))
 		values[ARG_DESCRIPTION] = PointerGetDatum(require_description(fcinfo, ARG_DESCRIPTION));

@@ -210,7 +210,8 @@ void
 lock_two_members(MemberPair *pair, int64 group_id, int64 actor_id, int64 user_id, bool with_owners)
 {
 	const int64 ids[] = {actor_id, user_id};
-	Datum		values[] = {Int64GetDatum(group_id), int64_array(ids, 2), BoolGetDatum(with_owners)};
+	Datum		values[] = {Int64GetDatum(group_id), int64_array(ids, 2),
+	BoolGetDatum(with_owners)};
 	PlanResult	found = plan_run(&members_lock, PLAN_WRITE, values, NULL);
 
 	memset(pair, 0, sizeof(*pair));

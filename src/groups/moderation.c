@@ -195,12 +195,13 @@ mute(int64 group_id, int64 actor_id, int64 user_id, TimestampTz until)
 {
 	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id),
 	TimestampTzGetDatum(until)};
+	const char *nulls = TIMESTAMP_IS_NOBEGIN(until) ? "  n" : NULL;
 	MemberPair	pair;
 
 	lock_to_moderate(&pair, group_id, actor_id, user_id);
 	if (!pair.has_other)
 		error_other_not_member(group_id, user_id);
-	if (plan_run(&mute_set, PLAN_WRITE, values, TIMESTAMP_IS_NOBEGIN(until) ? "  n" : NULL).nrows == 0)
+	if (plan_run(&mute_set, PLAN_WRITE, values, nulls).nrows == 0)
 		return false;
 	record_mute(group_id, user_id, actor_id, until);
 	return true;
