@@ -79,6 +79,7 @@ record_request(int64 group_id, int64 user_id, const char *username)
 	ArrayType  *hearers = result_is_null(&found, 0, 1) ? NULL
 		: who_hear_from(user_id, DatumGetArrayTypeP(result_datum(&found, 0, 1)));
 	int			count = hearers == NULL ? 0 : ArrayGetNItems(ARR_NDIM(hearers), ARR_DIMS(hearers));
+	Jsonb	   *detail = event_detail("username", username);
 
 	for (int i = 0; i < count; i++)
 	{
@@ -87,7 +88,7 @@ record_request(int64 group_id, int64 user_id, const char *username)
 			.group_id = group_id,
 			.recipient_id = ((const int64 *) ARR_DATA_PTR(hearers))[i],
 			.actor_id = user_id,
-			.detail = event_detail("username", username)
+			.detail = detail
 		};
 
 		CHECK_FOR_INTERRUPTS();
