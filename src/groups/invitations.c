@@ -21,6 +21,7 @@
 #include "core/identity.h"
 #include "delivery/record.h"
 #include "groups/joining.h"
+#include "groups/lists.h"
 #include "groups/member_counters.h"
 #include "groups/members.h"
 #include "groups/user_list.h"
@@ -245,22 +246,7 @@ chatrel_decline_invitation(PG_FUNCTION_ARGS)
 Datum
 chatrel_group_invitations(PG_FUNCTION_ARGS)
 {
-	int64		group_id = require_int64(fcinfo, 0, "group_id");
-	int64		after = PG_ARGISNULL(1) ? PG_INT64_MIN : PG_GETARG_INT64(1);
-	int			row_limit = require_limit(fcinfo, 2, "row_limit");
-	int64		user_id = acting_user(fcinfo);
-	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(after),
-	Int64GetDatum(row_limit)};
-	OwnerScope	scope;
-
-	InitMaterializedSRF(fcinfo, 0);
-
-	owner_begin(&scope, fcinfo);
-	check_membership(user_id, group_id);
-	plan_fill(&invitations_of_group, (ReturnSetInfo *) fcinfo->resultinfo, values, NULL);
-	owner_end(&scope);
-
-	return (Datum) 0;
+	return return_group_page(fcinfo, &invitations_of_group, ACT_READ);
 }
 
 /* A member takes back its own; who admits users, everybody's. */

@@ -8,7 +8,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 
 #include "core/check.h"
@@ -16,6 +15,7 @@
 #include "core/identity.h"
 #include "delivery/record.h"
 #include "groups/joining.h"
+#include "groups/lists.h"
 #include "groups/member_changes.h"
 #include "groups/members.h"
 
@@ -170,22 +170,7 @@ chatrel_withdraw_join_request(PG_FUNCTION_ARGS)
 Datum
 chatrel_join_requests(PG_FUNCTION_ARGS)
 {
-	int64		group_id = require_int64(fcinfo, 0, "group_id");
-	int64		after = PG_ARGISNULL(1) ? PG_INT64_MIN : PG_GETARG_INT64(1);
-	int			row_limit = require_limit(fcinfo, 2, "row_limit");
-	int64		user_id = acting_user(fcinfo);
-	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(after),
-	Int64GetDatum(row_limit)};
-	OwnerScope	scope;
-
-	InitMaterializedSRF(fcinfo, 0);
-
-	owner_begin(&scope, fcinfo);
-	check_right(user_id, group_id, ACT_ADMIT);
-	plan_fill(&requests_page, (ReturnSetInfo *) fcinfo->resultinfo, values, NULL);
-	owner_end(&scope);
-
-	return (Datum) 0;
+	return return_group_page(fcinfo, &requests_page, ACT_ADMIT);
 }
 
 /*
