@@ -88,13 +88,13 @@ static SqlPlan anchor_find = {
 /* $1 high, $2 the first transaction that was in progress, $3 user, $4 group; 0 is everybody, all */
 static SqlPlan purged_unseen = {
 	.sql = "SELECT FROM chatrel.purges p"
-	" WHERE (p.up_to_id" GT "$1 OR p.up_to_xid" GE "$2::pg_catalog.text::pg_catalog.xid8)"
+	" WHERE (p.up_to_id" GT "$1 OR p.up_to_xid" GE "$2)"
 	" AND CASE WHEN p.group_id" EQ "0 OR $3" EQ "0 THEN true"
 	" WHEN $4" NE "0 THEN p.group_id" EQ "$4"
 	" ELSE EXISTS (SELECT FROM chatrel.groups_members m"
 	" WHERE m.group_id" EQ "p.group_id AND m.user_id" EQ "$3) END",
 	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID, INT8OID, INT8OID, INT8OID),
+	PLAN_ARGS(INT8OID, XID8OID, INT8OID, INT8OID),
 	.by_index = true
 };
 
@@ -141,10 +141,10 @@ current_origin(void)
 static bool
 misses_purged(const Cursor *cursor)
 {
-	uint64		first = cursor->nranges > 0 ? cursor->ranges[0].lo : PG_UINT64_MAX >> 1;
+	uint64		first = cursor->nranges > 0 ? cursor->ranges[0].lo : PG_UINT64_MAX;
 	Datum		values[] = {
 		Int64GetDatum(cursor->high),
-		Int64GetDatum(first),
+		UInt64GetDatum(first),
 		Int64GetDatum(cursor->user_id),
 		Int64GetDatum(cursor->group_id)
 	};
