@@ -1,6 +1,10 @@
 /*
  * cursor.c
- *	  What a client has seen of its groups' messages.
+ *	  What a client has seen of messages and events.
+ *
+ * What follows is said of messages and sends, and holds for recorded events as well:
+ * their ids come from the same sequence, and are drawn after the same two steps
+ * (delivery/record.c).
  *
  * Ids are drawn from a sequence before their transactions commit, so a message
  * may become visible after one with a higher id: "id > the highest I have seen"
