@@ -8,8 +8,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "funcapi.h"
-#include "utils/builtins.h"
 
 #include "core/check.h"
 #include "core/identity.h"

@@ -14,7 +14,6 @@
 
 #include "catalog/pg_type.h"
 
-#include "core/check.h"
 #include "core/identity.h"
 #include "core/plans.h"
 #include "relationships/pair.h"

@@ -5,7 +5,7 @@
 #ifndef CHATREL_PAIR_H
 #define CHATREL_PAIR_H
 
-#include "fmgr.h"
+#include "core/compat.h"
 
 /*
  * Between owner_begin() and owner_end().  They fail where a user does not exist,

@@ -16,9 +16,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "funcapi.h"
 #include "utils/array.h"
-#include "utils/builtins.h"
 
 #include "core/check.h"
 #include "core/errors.h"
@@ -35,8 +33,8 @@ static SqlPlan follow_add = {
 	" SELECT $1, $2, $3"
 	" WHERE NOT " BLOCKED("$1", "$2") " AND NOT " PROTECTED("$2")
 	" AND NOT " REQUESTED("$1", "$2")
-	" ON CONFLICT (follower_id, followed_id) DO NOTHING RETURNING id",
-	.expected = SPI_OK_INSERT_RETURNING,
+	" ON CONFLICT (follower_id, followed_id) DO NOTHING",
+	.expected = SPI_OK_INSERT,
 	PLAN_ARGS(INT8OID, INT8OID, TEXTOID),
 	.by_index = true
 };
@@ -45,8 +43,8 @@ static SqlPlan follow_add = {
 static SqlPlan follow_add_accepted = {
 	.sql = "INSERT INTO chatrel.relationships (follower_id, followed_id, follow_type)"
 	" VALUES ($1, $2, $3)"
-	" ON CONFLICT (follower_id, followed_id) DO NOTHING RETURNING id",
-	.expected = SPI_OK_INSERT_RETURNING,
+	" ON CONFLICT (follower_id, followed_id) DO NOTHING",
+	.expected = SPI_OK_INSERT,
 	PLAN_ARGS(INT8OID, INT8OID, TEXTOID)
 };
 

@@ -20,7 +20,6 @@
 #include "port/pg_bswap.h"
 #include "tsearch/ts_utils.h"
 #include "utils/array.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
 
 #include "core/check.h"

@@ -8,9 +8,10 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "catalog/pg_type.h"
 #include "funcapi.h"
-#include "tsearch/ts_utils.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
