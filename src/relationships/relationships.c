@@ -155,11 +155,7 @@ require_follow_type(FunctionCallInfo fcinfo, int argno)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s must not be empty", "follow_type")));
-	if (bytes > MAX_FOLLOW_TYPE)
-		ereport(ERROR,
-				(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
-				 errmsg("%s is too long", "follow_type"),
-				 errdetail("It has %d bytes; the limit is %d.", bytes, MAX_FOLLOW_TYPE)));
+	check_bytes(bytes, MAX_FOLLOW_TYPE, "follow_type");
 	return follow_type;
 }
 
