@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 
 #include "core/check.h"
@@ -96,10 +95,7 @@ require_until(FunctionCallInfo fcinfo, int argno)
 {
 	TimestampTz until = require_datetime(fcinfo, argno, "until");
 
-	if (until <= GetCurrentTransactionStartTimestamp())
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("until must be a time to come")));
+	check_to_come(until, "until");
 	return until;
 }
 
