@@ -32,7 +32,7 @@ static SqlPlan mute_remove = {
 	PLAN_ARGS(INT8OID, INT8OID)
 };
 
-/* $3 is not looked at to take one away. */
+/* To take a mute away, any $3 will do. */
 static SqlPlan mute_exists = {
 	.sql = "SELECT " TIME_OR("m.until", "infinity") EQ TIME_OR("$3", "infinity")
 	" FROM chatrel.user_mutes m"
