@@ -111,8 +111,8 @@ CREATE FUNCTION chatrel.follow_many(user_ids bigint[], follow_type text DEFAULT 
 	AS 'MODULE_PATHNAME', 'chatrel_follow_many'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 20000;
 COMMENT ON FUNCTION chatrel.follow_many(bigint[], text, bigint) IS
-	'follows each of the users, or changes how, all or none, and asks those who are protected; returns '
-	'how many it follows now that it did not before';
+	'follows each of the users, or changes how, all or none, and asks those who are protected; '
+	'returns how many it follows now that it did not before';
 
 CREATE FUNCTION chatrel.is_following(followed_id bigint, follower_id bigint DEFAULT NULL,
 		as_user bigint DEFAULT NULL) RETURNS boolean

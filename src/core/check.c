@@ -116,6 +116,16 @@ require_datetime(FunctionCallInfo fcinfo, int argno, const char *name)
 	return value;
 }
 
+/* By the clock: a transaction's own time may be long ago. */
+void
+check_to_come(TimestampTz value, const char *name)
+{
+	if (value <= GetCurrentTimestamp())
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be a time to come", name)));
+}
+
 void
 check_no_nulls(ArrayType *array, const char *name)
 {

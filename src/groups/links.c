@@ -115,10 +115,7 @@ require_expiry(FunctionCallInfo fcinfo, int argno)
 {
 	TimestampTz expires = PG_GETARG_TIMESTAMPTZ(argno);
 
-	if (expires <= GetCurrentTimestamp())
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("expires must be a time to come")));
+	check_to_come(expires, "expires");
 	return expires;
 }
 

@@ -87,10 +87,7 @@ require_until(FunctionCallInfo fcinfo, int argno)
 	if (PG_ARGISNULL(argno))
 		return DT_NOEND;
 	until = PG_GETARG_TIMESTAMPTZ(argno);
-	if (until <= GetCurrentTimestamp())
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("until must be a time to come")));
+	check_to_come(until, "until");
 	return until;
 }
 

@@ -20,7 +20,6 @@
 #include "port/pg_bswap.h"
 #include "tsearch/ts_utils.h"
 #include "utils/array.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
 
 #include "core/check.h"
@@ -28,16 +27,16 @@
 #include "search/language.h"
 #include "search/search.h"
 
-/* As to_tsvector() begins, before it makes room for more. */
+/* What to_tsvector() begins with, before it makes room for more */
 #define BYTES_PER_WORD	6
 
 PG_FUNCTION_INFO_V1(chatrel_message_keys);
 PG_FUNCTION_INFO_V1(chatrel_query_keys);
 
 /*
- * Full text search tells of each word that is too long, or of a query that has none.
- * Who sends does not ask for an index; and to whom a search tells something of a
- * message that it has come upon, it must be one of the searcher's groups.
+ * Full text search raises a notice of each word that is too long, and of a query that
+ * has none.  Those who send have not asked for an index; and a search must not tell of
+ * messages that it only comes upon, which may be those of others' groups.
  */
 int
 hush_notices(void)
@@ -50,7 +49,7 @@ hush_notices(void)
 	return nest_level;
 }
 
-/* Only a text that is longer than a word may be can have one of which there is a notice. */
+/* There is a notice only of a text that is longer than a word may be. */
 static void
 parse_quietly(Oid language, ParsedText *parsed, char *text, int bytes)
 {

@@ -8,9 +8,10 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "catalog/pg_type.h"
 #include "funcapi.h"
-#include "tsearch/ts_utils.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
@@ -39,8 +40,9 @@ enum
  * $1 the groups, $2 the words, $3 before_id, $4 whether their words will do, $5 the language.
  * The index gives all there are, which are put in order by their ids alone; of what
  * they say only so much is read, and looked at, as the page takes.  A session may keep
- * the plan that was made while the table was small, when any way is as good: what is
- * taken off, which no other index knows, and the last OFFSET 0 leave it only these.
+ * the plan that was made while the table was small, when any way seems as good.  Hence
+ * the subtraction of 0, so that no other index fits, and OFFSET 0 at the end, so that
+ * the messages are looked up one by one.
  */
 #define MESSAGES_THAT_HAVE(words) \
 	"SELECT " MESSAGE_COLUMNS("t") " FROM (" \
@@ -101,7 +103,7 @@ without_rows_of_minuses(const text *query)
 	return result;
 }
 
-/* One that is empty finds nothing, as one of stop words does: people clear the field. */
+/* An empty one finds nothing, as one of stop words does: people clear the field. */
 static text *
 require_query(FunctionCallInfo fcinfo)
 {
