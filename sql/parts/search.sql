@@ -17,7 +17,7 @@ CREATE TABLE chatrel.search_settings (
 	language text NOT NULL
 );
 COMMENT ON TABLE chatrel.search_settings IS
-	'private: how messages are indexed; one row, or none for what is by default';
+	'private: how messages are indexed; one row, or none for the default';
 COMMENT ON COLUMN chatrel.search_settings.only_row IS 'true, so that there is only one';
 COMMENT ON COLUMN chatrel.search_settings.language IS
 	'the text search configuration: pg_catalog.simple by default';
