@@ -162,8 +162,8 @@ CREATE FUNCTION chatrel.delete_message(group_id bigint, message_id bigint,
 	AS 'MODULE_PATHNAME', 'chatrel_delete_message'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 5000;
 COMMENT ON FUNCTION chatrel.delete_message(bigint, bigint, bigint) IS
-	'takes the text, mentions and metadata out of a message that the user has sent, which stays '
-	'as deleted; false if it was';
+	'takes the text, mentions and metadata out of a message, which stays as deleted: the user''s '
+	'own, or for moderators and owners any; false if it was deleted already';
 
 CREATE FUNCTION chatrel.get_message(group_id bigint, message_id bigint,
 		as_user bigint DEFAULT NULL) RETURNS jsonb

@@ -47,7 +47,7 @@ CREATE TABLE chatrel.user_mutes (
 CREATE INDEX user_mutes_muted_id_idx ON chatrel.user_mutes (muted_id, user_id);
 
 COMMENT ON TABLE chatrel.user_mutes IS
-	'of whom users want to hear nothing; a role sees those that its user has muted';
+	'whom users do not want to hear of; a role sees those whom its user has muted';
 COMMENT ON COLUMN chatrel.user_mutes.user_id IS 'the user that has muted';
 COMMENT ON COLUMN chatrel.user_mutes.muted_id IS 'the user that is muted, and is not told';
 COMMENT ON COLUMN chatrel.user_mutes.until IS 'when it ends by itself; null for never';
@@ -115,7 +115,8 @@ CREATE TABLE chatrel.user_settings (
 COMMENT ON TABLE chatrel.user_settings IS
 	'what users have set; a role sees its user''s own. A user without a row has the defaults';
 COMMENT ON COLUMN chatrel.user_settings.user_id IS 'the user';
-COMMENT ON COLUMN chatrel.user_settings.protected IS 'must others ask before they follow the user?';
+COMMENT ON COLUMN chatrel.user_settings.protected IS
+	'must the user accept those who want to follow it?';
 COMMENT ON COLUMN chatrel.user_settings.direct_messages IS
 	'who may begin a direct conversation with the user: everybody; followed, those whom it '
 	'follows; friends, those of them who follow it back; nobody';
@@ -160,8 +161,8 @@ CREATE FUNCTION chatrel.mute_user(user_id bigint, until timestamptz DEFAULT NULL
 	AS 'MODULE_PATHNAME', 'chatrel_mute_user'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
 COMMENT ON FUNCTION chatrel.mute_user(bigint, timestamptz, bigint) IS
-	'tells the user no more of mentions and invitations by another one, until a time or for '
-	'good; the other is not told; false if nothing changes';
+	'tells the user no more of mentions, invitations and requests to join by another one, until a '
+	'time or for good; the other is not told; false if nothing changes';
 
 CREATE FUNCTION chatrel.unmute_user(user_id bigint, as_user bigint DEFAULT NULL) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'chatrel_unmute_user'
@@ -220,7 +221,7 @@ CREATE FUNCTION chatrel.reject_follow(user_id bigint, as_user bigint DEFAULT NUL
 	AS 'MODULE_PATHNAME', 'chatrel_reject_follow'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
 COMMENT ON FUNCTION chatrel.reject_follow(bigint, bigint) IS
-	'takes away the request of a user, who is not told; false if it has not asked';
+	'rejects the request of a user, who is not told; false if it has not asked';
 
 CREATE FUNCTION chatrel.remove_follower(user_id bigint, as_user bigint DEFAULT NULL) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'chatrel_remove_follower'
@@ -234,7 +235,7 @@ CREATE FUNCTION chatrel.may_view_posts(author_id bigint, as_user bigint DEFAULT 
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 200;
 COMMENT ON FUNCTION chatrel.may_view_posts(bigint, bigint) IS
 	'may the user see what author_id has posted: is it the author, or does it follow the author '
-	'for posts? For policies of an application''s tables: false, and no error, where nobody '
+	'as ''posts''? For policies of an application''s tables: false, and no error, where nobody '
 	'acts';
 
 -- privileges
