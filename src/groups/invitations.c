@@ -220,7 +220,8 @@ chatrel_invitations(PG_FUNCTION_ARGS)
 
 /*
  * All that there are of the group, if one of them counts; and of a group that the
- * user cannot know of no more is said than that there is none.
+ * user cannot know of no more is said than that there is none.  The group is locked
+ * first: its deletion takes them in another order.
  */
 Datum
 chatrel_decline_invitation(PG_FUNCTION_ARGS)
@@ -234,6 +235,7 @@ chatrel_decline_invitation(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("chatrel.decline_invitation()");
 	owner_begin(&scope, fcinfo);
 	require_user(user_id);
+	keep_group(group_id);
 	declined = plan_run(&user_is_invited, PLAN_LATEST, values, NULL).nrows > 0 &&
 		remove_invitations(group_id, user_id, 0) > 0;
 	owner_end(&scope);

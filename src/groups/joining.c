@@ -147,12 +147,12 @@ remove_join_request(int64 group_id, int64 user_id)
 	return plan_run(&request_remove, PLAN_CASCADE, values, NULL).nrows > 0;
 }
 
-/* What was to let a user in is settled. */
+/* What was to let a user in is settled: the request first, as who decides one has taken it. */
 void
 forget_admission(int64 group_id, int64 user_id)
 {
-	(void) remove_invitations(group_id, user_id, 0);
 	(void) remove_join_request(group_id, user_id);
+	(void) remove_invitations(group_id, user_id, 0);
 }
 
 /* Of a user that is deleted */
@@ -161,8 +161,8 @@ remove_all_admissions(int64 user_id)
 {
 	Datum		values[] = {Int64GetDatum(user_id)};
 
-	plan_run(&invitations_of_user_remove, PLAN_CASCADE, values, NULL);
 	plan_run(&requests_of_user_remove, PLAN_CASCADE, values, NULL);
+	plan_run(&invitations_of_user_remove, PLAN_CASCADE, values, NULL);
 }
 
 /* ---------- joining ---------- */
@@ -217,7 +217,8 @@ check_may_join(const Entry *state, int64 group_id, int64 user_id, JoinReason rea
 /*
  * Makes the user a member, and settles what was to lead to it; false if it is one.
  * A request is taken before the membership is written, as who decides it does.  Once
- * more where the user is just leaving.
+ * more where the user is just leaving; but who decides does not wait for that, as who
+ * leaves takes the request after the membership.
  */
 bool
 join(int64 group_id, int64 user_id, int64 actor_id, JoinReason reason)
@@ -232,7 +233,7 @@ join(int64 group_id, int64 user_id, int64 actor_id, JoinReason reason)
 			error_group_not_found(group_id);
 		if (state.is_member)
 		{
-			if (stays_member(group_id, user_id))
+			if (reason == JOIN_BY_DECISION || stays_member(group_id, user_id))
 				return false;
 			continue;
 		}
