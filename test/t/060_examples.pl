@@ -39,16 +39,12 @@ sub listener_in_c
 
 sub listener_in_node
 {
-	return (undef, 'node is not installed') if system('node --version >/dev/null 2>&1');
+	return (undef, 'node is not installed') unless has_program('node');
 	copy("$examples/listener.mjs", "$temporary/listener.mjs") or die $!;
 	return ([ 'node', "$temporary/listener.mjs" ], undef)
 		if !system("cd $temporary && node -e \"require('pg')\" >/dev/null 2>&1");
-	my $timer = IPC::Run::timeout(30);
-	eval { IPC::Run::run([ 'npm', 'install', '--silent', '--fetch-retries=0', '--no-audit', '--no-fund', '--prefix', $temporary, '--cache', "$temporary/cache", 'pg' ],
-			'<', \undef, '>&', \my $output, $timer) };
-	return (undef, 'the package pg is not installed, and npm cannot fetch it')
-		if system("cd $temporary && node -e \"require('pg')\" >/dev/null 2>&1");
-	return ([ 'node', "$temporary/listener.mjs" ], undef);
+	my $why_not = npm_install($temporary, 'pg');
+	return $why_not ? (undef, $why_not) : ([ 'node', "$temporary/listener.mjs" ], undef);
 }
 
 # ---------- a connection that is lost without a word ----------

@@ -23,13 +23,6 @@ sub runs
 	return IPC::Run::run(\@command, '<', \undef, '>&', \my $output, IPC::Run::timeout(120));
 }
 
-sub has_program
-{
-	my ($name) = @_;
-
-	return scalar grep { -x "$_/$name" } split /:/, $ENV{PATH};
-}
-
 # Why it cannot be played here, or nothing
 sub why_not
 {

@@ -9,13 +9,14 @@ use Exporter 'import';
 use DBI;
 use JSON::PP;
 use POSIX ();
+use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time sleep);
 
 our @EXPORT = qw(new_server start_again set_up connect_to abandon value wait_until now_seconds worker_pid start_worker
-	stop_worker continue_worker with_stopped_worker relay_row spawn reap messages_of messages_in);
+	stop_worker continue_worker with_stopped_worker relay_row spawn reap messages_of messages_in has_program npm_install);
 
 # Nothing here takes this long; what does, has failed.
 our $patience = $PostgreSQL::Test::Utils::timeout_default;
@@ -233,6 +234,28 @@ sub messages_in
 	my ($answer) = @_;
 
 	return map { $_->{group_message} // () } @{ $answer->{events} };
+}
+
+# ---------- other programs ----------
+
+sub has_program
+{
+	my ($name) = @_;
+
+	return scalar grep { -x "$_/$name" } split /:/, $ENV{PATH};
+}
+
+# Installs packages of npm's into a folder of their own, and says why it could not.
+sub npm_install
+{
+	my ($folder, @packages) = @_;
+	my $timer = IPC::Run::timeout(300);
+
+	return 'node is not installed' unless has_program('node');
+	my $installed = eval {
+		IPC::Run::run([ 'npm', 'install', '--silent', '--fetch-retries=0', '--no-audit', '--no-fund', '--prefix', $folder,
+				'--cache', "$folder/cache", @packages ], '<', \undef, '>&', \my $output, $timer) };
+	return $installed ? undef : "npm cannot fetch @packages";
 }
 
 package Realtime::Listener;
