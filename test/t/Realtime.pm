@@ -7,6 +7,8 @@ use warnings;
 
 use Exporter 'import';
 use DBI;
+use FindBin;
+use IPC::Run;
 use JSON::PP;
 use POSIX ();
 use PostgreSQL::Test::Cluster;
@@ -15,7 +17,7 @@ use Test::More;
 use Time::HiRes qw(time sleep);
 
 our @EXPORT = qw(new_server start_again set_up connect_to abandon value wait_until now_seconds worker_pid start_worker
-	stop_worker continue_worker with_stopped_worker relay_row spawn reap messages_of messages_in);
+	stop_worker continue_worker with_stopped_worker relay_row spawn reap node_packages messages_of messages_in);
 
 # Nothing here takes this long; what does, has failed.
 our $patience = $PostgreSQL::Test::Utils::timeout_default;
@@ -215,6 +217,19 @@ sub reap
 		$failed++ if $?;
 	}
 	return $failed;
+}
+
+# ---------- programs of node's ----------
+
+# Puts the packages that examples/web imports into a folder that has its package.json; false if
+# they are not to be had.
+sub node_packages
+{
+	my ($folder) = @_;
+
+	return eval {
+		IPC::Run::run([ 'bash', '-c', '. "$1/script/bootstrap" && node_packages "$2"', 'bash', "$FindBin::RealBin/../..", $folder ],
+			'<', \undef, '>&', \my $output, IPC::Run::timeout(120)) };
 }
 
 # ---------- listeners ----------
