@@ -193,12 +193,15 @@ sub with_stopped_worker
 
 # ---------- clients in processes of their own ----------
 
+my @spawned;
+
 # Runs a function in a process of its own; it is to make its own connections.
 sub spawn
 {
 	my ($do) = @_;
 	my $pid = fork // die "cannot fork: $!";
 
+	push @spawned, $pid;
 	return $pid if $pid;
 	my $succeeded = eval { $do->(); 1 };
 	print STDERR "# a client failed: $@" unless $succeeded;
@@ -217,6 +220,13 @@ sub reap
 		$failed++ if $?;
 	}
 	return $failed;
+}
+
+# A test that dies leaves none of them behind, which would keep prove waiting.
+END
+{
+	local $?;
+	kill 'KILL', grep { waitpid($_, POSIX::WNOHANG()) == 0 } @spawned;
 }
 
 # ---------- programs of node's ----------
