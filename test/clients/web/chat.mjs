@@ -316,6 +316,27 @@ async function survives(what, ann, ben, interrupt) {
     `${what}: nothing was shown twice meanwhile`);
 }
 
+// A group that is made, of which the answer is lost with the gateway, is not made again.
+async function makesNoGroupTwice(cleo) {
+  const admin = new pg.Client({ user: process.env.ADMIN });
+  await admin.connect();
+  await admin.query('BEGIN; LOCK TABLE chatrel.groups IN SHARE MODE');
+  await cleo.click('#open-new-group');
+  await cleo.type('Made once');
+  await cleo.press('Enter');
+  await until('the group is being made', async () => (await asAdmin(`SELECT FROM pg_stat_activity
+    WHERE wait_event_type = 'Lock' AND query LIKE '%create_group%'`)).length > 0);
+  await killGateway(gateway);
+  await admin.query('ROLLBACK');
+  await admin.end();
+  gateway = await startGateway();
+  await cleo.sees('#new-group .error', 'look whether it was done');
+  await cleo.press('Escape');
+  await cleo.sees('#conversations', 'Made once');
+  is(await asAdmin(`SELECT count(*)::int FROM chatrel.groups WHERE name = 'Made once'`), [[1]],
+    'a group is made once, though its answer was lost');
+}
+
 async function interruptions(ann, ben) {
   await survives('the end of the gateway', ann, ben, async () => {
     await killGateway(gateway);
@@ -360,6 +381,7 @@ try {
   await chats(ann, ben, cleo);
   await people(ann, ben, cleo);
   await history(ann);
+  await makesNoGroupTwice(cleo);
   await interruptions(ann, ben);
   await fitsAPhone(ben);
   await ann.evaluate(() => document.querySelector('#logout').click());
