@@ -216,6 +216,10 @@ async function people(ann, ben, cleo) {
   await cleo.click('#leave');
   await cleo.gone('#conversations', 'Short-lived');
   await cleo.sees('#nothing-open');
+  is(await cleo.evaluate(() => ['#back', '#leave', '#text'].filter((part) => {
+    document.querySelector(part).focus();
+    return document.activeElement.matches(part);
+  })), [], 'where no conversation is open, the keyboard finds nothing to do');
   ok(true, 'a group is made with the keyboard, and left');
 }
 
