@@ -37,11 +37,13 @@ async function asAdmin(sql, values = []) {
 
 // ---------------------------------------------------------------- without a browser
 
-function ask(method, path, headers = {}, body = '') {
+function ask(method, path, headers = {}, ...parts) {
   return new Promise((resolve, reject) => {
-    request(address + path, { method, headers }, (response) => {
+    const asked = request(address + path, { method, headers }, (response) => {
       response.resume().on('end', () => resolve(response));
-    }).on('error', reject).end(body);
+    }).on('error', reject);
+    parts.forEach((part) => asked.write(part));
+    asked.end();
   });
 }
 
@@ -54,6 +56,21 @@ function tryWebSocket(headers, says = null) {
     socket.on('open', () => { if (says) socket.send(says); else { resolve('open'); socket.close(); } });
     socket.on('message', (data) => { resolve(JSON.parse(data)); socket.close(); });
     socket.on('close', (code) => resolve(`closed with ${code}`));
+  });
+}
+
+// How many of so many calls at once are answered before the connection ends
+function callsAtOnce(headers, number) {
+  return new Promise((resolve) => {
+    const socket = new WebSocket(`${address.replace('http', 'ws')}/socket`, { headers });
+    let answered = 0;
+    socket.on('open', () => {
+      for (let id = 1; id <= number; id++) {
+        socket.send(JSON.stringify({ id, call: 'names', args: [[id]] }));
+      }
+    });
+    socket.on('message', () => { if (++answered === number) socket.close(); });
+    socket.on('close', () => resolve(answered));
   });
 }
 
@@ -80,6 +97,11 @@ async function refusesStrangers() {
     'what mallory is no member of is not there');
   is(await tryWebSocket(own, call('find_groups', "x' OR true --", null)), { id: 1, value: [] },
     'an argument is no SQL');
+  is(await callsAtOnce(own, 500), 500, 'many calls at once are answered all the same');
+  const name = Buffer.from(JSON.stringify({ username: 'zoë' }));
+  await ask('POST', '/login', { Origin: address }, ...[...name].map((byte) => Buffer.of(byte)));
+  is(await asAdmin(`SELECT username FROM chatrel.users WHERE username LIKE 'zo%'`), [['zoë']],
+    'a name is whole, in however many pieces it comes');
   const logout = await ask('POST', '/logout', own);
   is([logout.statusCode, await tryWebSocket(own)], [204, 401], 'after the log-out the cookie is of no use');
 }
