@@ -263,11 +263,11 @@ CREATE TABLE regress_chatrel_eve.calls AS SELECT format('SELECT chatrel.%I(%s)',
 		FROM unnest(proargnames, proargtypes::oid[]) WITH ORDINALITY a (name, type, n) WHERE n <= pronargs - pronargdefaults)) AS call
 	FROM pg_proc WHERE pronamespace = 'chatrel'::regnamespace AND 'as_user' = ANY (proargnames);
 INSERT INTO regress_chatrel_eve.calls VALUES
-	('SELECT chatrel.send_group_message(3, ''x'', reply_to_id => (SELECT pg_catalog.max(id) FROM chatrel.groups_messages), mentions => ''{1}'', metadata => ''{}'', client_key => ''k'')'),
-	('SELECT chatrel.sync(chatrel.sync(''now'') OPERATOR(pg_catalog.->>) ''cursor'', group_id => 3)'),
+	('SELECT chatrel.send_group_message(3, ''x'', reply_to_id => (SELECT pg_catalog.max(id) FROM chatrel.groups_messages), mentions => ''{2}'', metadata => ''{}'', client_key => ''k'')'),
+	('SELECT chatrel.sync(chatrel.sync(''now'', group_id => 3) OPERATOR(pg_catalog.->>) ''cursor'', group_id => 3)'),
 	('SELECT chatrel.update_group(3, ''x'', ''x'', ''{"a": 1}'', ''private'', ''request'', ''moderators'', ''1 s'')'),
-	('SELECT chatrel.mute_user(1), chatrel.mute_user(1, ''infinity''), chatrel.block(1), chatrel.unblock(1)'),
-	('SELECT chatrel.mark_read(3), chatrel.my_groups(), chatrel.unread_counts() FROM chatrel.send_group_message(3, ''x'', mentions => ''{1}'')'),
+	('SELECT chatrel.mute_user(1), chatrel.mute_user(1, ''9999-01-01''), chatrel.block(1), chatrel.unblock(1)'),
+	('SELECT chatrel.mark_read(3), chatrel.my_groups(), chatrel.unread_counts() FROM chatrel.send_group_message(3, ''x'', mentions => ''{2}'')'),
 	('SELECT chatrel.edit_message(3, m.id, ''y''), chatrel.add_reaction(3, m.id, ''x''), chatrel.pin_message(3, m.id), chatrel.delete_message(3, m.id) FROM chatrel.send_group_message(3, ''x'') m');
 CREATE TABLE regress_chatrel_eve.failed (call text, error text);
 

@@ -40,11 +40,9 @@ sub listener_in_c
 sub listener_in_node
 {
 	return (undef, 'node is not installed') unless has_program('node');
-	copy("$examples/listener.mjs", "$temporary/listener.mjs") or die $!;
-	return ([ 'node', "$temporary/listener.mjs" ], undef)
-		if !system("cd $temporary && node -e \"require('pg')\" >/dev/null 2>&1");
-	my $why_not = npm_install($temporary, 'pg');
-	return $why_not ? (undef, $why_not) : ([ 'node', "$temporary/listener.mjs" ], undef);
+	copy("$examples/$_", $temporary) or die "$_: $!" foreach 'listener.mjs', 'web/package.json';
+	return (undef, q{node's package pg is not to be had}) unless node_packages($temporary);
+	return [ 'node', "$temporary/listener.mjs" ];
 }
 
 # ---------- a connection that is lost without a word ----------
@@ -194,10 +192,15 @@ sub test_example
 	ok(wait_until(sub { $handle->pump_nb; return $output =~ /"read"/ }), "$name: it prints what else happens")
 		or diag("it has printed:\n$output$errors");
 
-	# a member leaves: the others are told to listen to another channel
+	# a member leaves: the others are told to listen to another channel, to which also goes what the
+	# member said before in the same transaction
+	$admin->begin_work;
+	value($admin, q{SELECT chatrel.send_group_message(1, 'goodbye', mentions => ARRAY[2], as_user => 4)});
 	value($admin, 'SELECT chatrel.leave_group(1, as_user => 4)');
+	$admin->commit;
 	$sends->(1, 'after a member has left', 1);
 	$prints->('after a member has left');
+	like($output, qr/"goodbye".*"member_left"/s, "$name: first what a member says, and then that it has left");
 	$sends->(1, 'on the new channel', 1);
 	$prints->('on the new channel');
 	value($admin, 'SELECT chatrel.join_group(1, as_user => 4)');

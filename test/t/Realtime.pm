@@ -7,16 +7,18 @@ use warnings;
 
 use Exporter 'import';
 use DBI;
+use FindBin;
+use IPC::Run;
 use JSON::PP;
 use POSIX ();
-use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time sleep);
 
 our @EXPORT = qw(new_server start_again set_up connect_to abandon value wait_until now_seconds worker_pid start_worker
-	stop_worker continue_worker with_stopped_worker relay_row spawn reap messages_of messages_in has_program npm_install);
+	stop_worker continue_worker with_stopped_worker relay_row spawn reap messages_of messages_in
+	has_program node_packages npm_install);
 
 # Nothing here takes this long; what does, has failed.
 our $patience = $PostgreSQL::Test::Utils::timeout_default;
@@ -192,13 +194,19 @@ sub with_stopped_worker
 
 # ---------- clients in processes of their own ----------
 
+my @spawned;
+
 # Runs a function in a process of its own; it is to make its own connections.
 sub spawn
 {
 	my ($do) = @_;
 	my $pid = fork // die "cannot fork: $!";
 
-	return $pid if $pid;
+	if ($pid)
+	{
+		push @spawned, $pid;
+		return $pid;
+	}
 	my $succeeded = eval { $do->(); 1 };
 	print STDERR "# a client failed: $@" unless $succeeded;
 	POSIX::_exit($succeeded ? 0 : 1);
@@ -216,6 +224,13 @@ sub reap
 		$failed++ if $?;
 	}
 	return $failed;
+}
+
+# A test that dies leaves none of them behind, which would keep prove waiting.
+END
+{
+	local $?;
+	kill 'KILL', grep { waitpid($_, POSIX::WNOHANG()) == 0 } @spawned;
 }
 
 # ---------- listeners ----------
@@ -243,6 +258,17 @@ sub has_program
 	my ($name) = @_;
 
 	return scalar grep { -x "$_/$name" } split /:/, $ENV{PATH};
+}
+
+# Puts the packages that examples/web imports into a folder that has its package.json; false if
+# they are not to be had.
+sub node_packages
+{
+	my ($folder) = @_;
+
+	return eval {
+		IPC::Run::run([ 'bash', '-c', '. "$1/script/bootstrap" && node_packages "$2"', 'bash', "$FindBin::RealBin/../..", $folder ],
+			'<', \undef, '>&', \my $output, IPC::Run::timeout(120)) };
 }
 
 # Installs packages of npm's into a folder of their own, and says why it could not.
