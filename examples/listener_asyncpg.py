@@ -6,11 +6,10 @@
 
 The argument says which user to be, or else it is the role's; PGHOST, PGUSER ... how to connect.
 
-sync() gives every event once, also those of the time when nobody was connected: what it needs is
-the cursor of its last answer.  Who listens hears the same objects at once, but only while
-connected, so that does not move the cursor.  For every connection: sync, to catch up; LISTEN; sync
-again, for what came between the two; then take what is heard.  It comes with the next sync too:
-whichever is first counts, as the event's id tells.
+sync() gives every event once, in an order in which none comes before what it is about, also those
+of the time when nobody was connected; all it needs is the cursor of its last answer.  NOTIFY brings
+the same objects: here it says when to sync, and brings what is not kept.  Who is connected LISTENs,
+then syncs, and again when something is heard.
 
 A connection may be gone without a word, where a cable, a router or a proxy has lost it.  So sync is
 called now and then although nothing is heard, and if no answer comes in time, it connects again.
@@ -19,6 +18,7 @@ The cursor is kept in memory here: a program that goes on where it was ended kee
 does with the events, in one transaction.
 """
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -27,36 +27,21 @@ import time
 
 import asyncpg
 
-SYNC_AFTER = 1000  # events that were heard: then let the cursor follow
-REMEMBER = 10 * SYNC_AFTER  # events that were handled: more than can come twice
 SYNC_EVERY = int(os.environ.get('SYNC_EVERY_MS', 30000)) / 1000  # seconds, if nothing is heard
 ANSWER_WITHIN = int(os.environ.get('ANSWER_WITHIN_MS', 10000)) / 1000
 RETRY_FIRST = 0.5  # after a failure; then twice as long, and so on
 RETRY_LONGEST = 30
 # asyncpg does not ask for keepalives of the client's; these are the server's, which do as well.
-KEEPALIVES = {'tcp_keepalives_idle': '20', 'tcp_keepalives_interval': '5',
+KEEPALIVE = {'tcp_keepalives_idle': '20', 'tcp_keepalives_interval': '5',
     'tcp_keepalives_count': '3'}
 
 user = int(sys.argv[1]) if len(sys.argv) > 1 else None
 cursor = None  # all events there are
-handled = {}  # the ids of the last ones, oldest first
-
-
-def is_kept(event):
-    """What is kept has an id, which no other event has, and a datetime.  What is only heard has
-    not: read, changes of whiteboards, what an application publishes."""
-    return 'datetime' in next(iter(event.values()))
+delay = RETRY_FIRST
 
 
 def handle(event):
     """Every event comes here, heard or caught up with: an object of one key, its kind."""
-    if is_kept(event):
-        event_id = next(iter(event.values()))['id']
-        if event_id in handled:
-            return
-        handled[event_id] = True
-        if len(handled) > REMEMBER:
-            del handled[next(iter(handled))]
     print(json.dumps(event), flush=True)
 
 
@@ -66,7 +51,6 @@ class Connection:
     def __init__(self, conn):
         self.conn = conn
         self.heard = asyncio.Queue()  # and not taken yet; None when the connection is lost
-        self.since_sync = 0
         conn.add_termination_listener(lambda _: self.heard.put_nowait(None))
 
     async def listen(self, channel):
@@ -75,8 +59,9 @@ class Connection:
         await self.conn.add_listener(channel,
             lambda _conn, _pid, _channel, payload: self.heard.put_nowait(payload))
 
-    async def sync(self):
-        global cursor
+    async def catch_up(self):
+        """Handles what is new, page by page."""
+        global cursor, delay
         more = True
         while more:
             answer = json.loads(await self.conn.fetchval(
@@ -84,55 +69,52 @@ class Connection:
             for event in answer['events']:
                 handle(event)
             cursor, more = answer['cursor'], answer['more']
-        self.since_sync = 0
+        delay = RETRY_FIRST
 
     async def hear(self, event):
-        self.since_sync += 1
+        """What is kept has an id and a datetime, and is left to sync.  What is only heard has not:
+        read, changes of whiteboards, what an application publishes."""
         if 'relisten' in event:
             # The group has another channel now, or it is new to the user, or the user has left it.
-            try:
+            with contextlib.suppress(asyncpg.NoDataFoundError):
                 await self.listen(await self.conn.fetchval(
                     'SELECT chatrel.listen_group($1, as_user => $2)',
                     int(event['relisten']['group_id']), user))
-            except asyncpg.NoDataFoundError:
-                pass
-            await self.sync()
-        elif is_kept(event) and 'truncated' in next(iter(event.values())):
-            await self.sync()  # which has the whole of it
-        else:
+        elif 'datetime' not in next(iter(event.values())):
+            await self.catch_up()  # which goes first
             handle(event)
-            if self.since_sync >= SYNC_AFTER:
-                await self.sync()
+
+    async def take_in(self):
+        """What is heard next; nothing, if nothing is for a while."""
+        try:
+            payloads = [await asyncio.wait_for(self.heard.get(), SYNC_EVERY)]
+        except asyncio.TimeoutError:
+            return []
+        while not self.heard.empty():
+            payloads.append(self.heard.get_nowait())
+        return payloads
 
     async def go_on(self):
+        for _, channel in await self.conn.fetch('SELECT * FROM chatrel.listen(as_user => $1)',
+                user):
+            await self.listen(channel)
         while True:
-            try:
-                payload = await asyncio.wait_for(self.heard.get(), SYNC_EVERY)
-            except asyncio.TimeoutError:
-                await self.sync()
-                continue
-            if payload is None:
-                raise ConnectionError('the connection was lost')
-            await self.hear(json.loads(payload))
+            await self.catch_up()
+            for payload in await self.take_in():
+                if payload is None:
+                    raise ConnectionError('the connection was lost')
+                await self.hear(json.loads(payload))
 
 
 async def connect_and_go_on():
-    global delay
     conn = await asyncpg.connect(timeout=ANSWER_WITHIN, command_timeout=ANSWER_WITHIN,
-        server_settings=KEEPALIVES)
+        server_settings=KEEPALIVE)
     try:
-        connection = Connection(conn)
-        await connection.sync()
-        for _, channel in await conn.fetch('SELECT * FROM chatrel.listen(as_user => $1)', user):
-            await connection.listen(channel)
-        await connection.sync()
-        delay = RETRY_FIRST
-        await connection.go_on()
+        await Connection(conn).go_on()
     finally:
         conn.terminate()  # close() would wait for an answer
 
 
-delay = RETRY_FIRST
 while True:
     try:
         asyncio.run(connect_and_go_on())
@@ -142,7 +124,6 @@ while True:
         if getattr(error, 'sqlstate', None) == '55000':
             # Something was lost, or purged: who shows messages loads them again; here, all come.
             cursor = None
-            handled.clear()
     pause = delay * random.uniform(0.5, 1)  # not all clients at once
     print(f'trying again in {pause * 1000:.0f} ms', file=sys.stderr, flush=True)
     time.sleep(pause)
