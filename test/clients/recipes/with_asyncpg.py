@@ -4,7 +4,15 @@ import json
 
 import asyncpg
 
-from recipe import check
+from recipe import ERRORS, check, check_club, check_error
+
+CLASSES = {
+    '28000': asyncpg.InvalidAuthorizationSpecificationError, 'P0002': asyncpg.NoDataFoundError,
+    '42501': asyncpg.InsufficientPrivilegeError, '22023': asyncpg.InvalidParameterValueError,
+    '22001': asyncpg.StringDataRightTruncationError, '23505': asyncpg.UniqueViolationError,
+    '55000': asyncpg.ObjectNotInPrerequisiteStateError,
+    '53400': asyncpg.ConfigurationLimitExceededError,
+    '54000': asyncpg.ProgramLimitExceededError, '25006': asyncpg.ReadOnlySQLTransactionError}
 
 
 async def error_of(awaitable):
@@ -15,31 +23,45 @@ async def error_of(awaitable):
     return None
 
 
+async def act(conn, user, query, *arguments, readonly=False):
+    """The first row of a query, in a transaction in which a user acts."""
+    async with conn.transaction(readonly=readonly):
+        await conn.execute("SELECT set_config('chatrel.user_id', $1, true)", str(user or ''))
+        return await conn.fetchrow(query, *arguments)
+
+
+async def call(conn, user, function, *arguments, **named):
+    """The first column of what a function returns, called as a user."""
+    places = [f'${n}' for n in range(1, len(arguments) + 1)]
+    places += [f'{name} => ${n}' for n, name in enumerate(named, len(arguments) + 1)]
+    return (await act(conn, user, f"SELECT * FROM chatrel.{function}({', '.join(places)})",
+        *arguments, *named.values()))[0]
+
+
 async def main():
     conn = await asyncpg.connect()
-    row = await conn.fetchrow('SELECT * FROM chatrel.send_group_message($1, $2, metadata => $3,'
-        ' mentions => $4, as_user => $5)', 1, 'Hello @bob', '{"kind": "greeting"}', [2], 1)
-    check('a message is sent, as whom as_user says', row['sender_id'], 1)
-    document = await conn.fetchval('SELECT chatrel.get_message(1, $1, as_user => 2)', row['id'])
-    check('a document of jsonb is a str', type(document), str)
-    error = await error_of(conn.fetchval('SELECT chatrel.get_message($1, 1, as_user => 2)', '1'))
+    message = await call(conn, 1, 'send_group_message', 1, 'Hello @bob',
+        metadata='{"kind": "greeting"}', mentions=[2])
+    document = await call(conn, 2, 'get_message', 1, message)
+    check('a message is sent, and a document of jsonb is a str', type(document), str)
+    error = await error_of(call(conn, 2, 'get_message', '1', message))
     check('an id must be an int', type(error), asyncpg.DataError)
 
     await conn.set_type_codec('jsonb', schema='pg_catalog', encoder=json.dumps, decoder=json.loads)
-    document = await conn.fetchval('SELECT chatrel.get_message(1, $1, as_user => 2)', row['id'])
-    check('with a codec it is a dict', document['metadata'], {'kind': 'greeting'})
-    call = 'chatrel.send_group_message(1, $1, as_user => 1)'
-    error = await error_of(conn.fetchval(f'SELECT {call}', 'Hello'))
+    document = await call(conn, 2, 'get_message', 1, message)
+    check('with a codec it is a dict', (document['sender_id'], document['metadata']),
+        (1, {'kind': 'greeting'}))
+    one_column = 'chatrel.send_group_message(1, $1, as_user => 1)'
+    error = await error_of(conn.fetchval(f'SELECT {one_column}', 'Hello'))
     check('but a row with a jsonb in it is not decoded', type(error),
         asyncpg.UnsupportedClientFeatureError)
-    row = await conn.fetchrow(f'SELECT * FROM {call}', 'Hello')
+    row = await conn.fetchrow(f'SELECT * FROM {one_column}', 'Hello')
     check('its columns are', row['message'], 'Hello')
-
-    async with conn.transaction():
-        await conn.execute("SELECT set_config('chatrel.user_id', $1, true)", '2')  # a text
-        acting = await conn.fetchval('SELECT chatrel.current_user_id()')
-    check('in a transaction, the parameter says who acts', acting, 2)
-    check('after it, nobody', await conn.fetchval('SELECT chatrel.current_user_id()'), None)
+    check('after a transaction nobody acts', await conn.fetchval('SELECT chatrel.current_user_id()'),
+        None)
+    loop = asyncio.get_running_loop()
+    await asyncio.to_thread(check_club, lambda *arguments, **named:
+        asyncio.run_coroutine_threadsafe(call(conn, *arguments, **named), loop).result())
 
     # A pool resets the connections that come back to it.
     async with asyncpg.create_pool(min_size=1, max_size=1) as pool:
@@ -50,23 +72,15 @@ async def main():
         check('a SET does not survive in the pool', acting, None)
 
     # Errors
-    error = await error_of(conn.execute("SELECT chatrel.send_group_message(2, 'x', as_user => 2)"))
-    check('not a member', (type(error), error.sqlstate, error.table_name),
-        (asyncpg.InsufficientPrivilegeError, '42501', 'groups_members'))
-    error = await error_of(conn.execute('SELECT chatrel.get_group(9, as_user => 1)'))
-    check('no such group', (type(error), error.table_name), (asyncpg.NoDataFoundError, 'groups'))
-    error = await error_of(conn.execute('SELECT chatrel.me()'))
-    check('nobody', type(error), asyncpg.InvalidAuthorizationSpecificationError)
-    error = await error_of(conn.execute("SELECT chatrel.create_group('ours', true, as_user => 1)"))
-    check('a name that is taken', (type(error), error.constraint_name),
-        (asyncpg.UniqueViolationError, 'groups_name_key'))
-    error = await error_of(conn.execute("SELECT chatrel.sync('abc', as_user => 1)"))
-    check('no cursor', type(error), asyncpg.InvalidParameterValueError)
+    for case in ERRORS:
+        error = await error_of(act(conn, case['user'], f"SELECT * FROM {case['call']}",
+            readonly=case.get('read_only', False)))
+        check_error(case, error, CLASSES, (error.sqlstate, error.table_name, error.column_name))
 
     # Events.  The trap: the server has been told to LISTEN, and asyncpg drops what comes on a
     # channel for which it has no listener.
     async def send(text):
-        await conn.fetchval('SELECT id FROM chatrel.send_group_message(1, $1, as_user => 1)', text)
+        await call(conn, 1, 'send_group_message', 1, text)
 
     listener = await asyncpg.connect()
     heard = asyncio.Queue()
@@ -78,7 +92,7 @@ async def main():
         await listener.add_listener(channel, lambda *about: heard.put_nowait(json.loads(about[3])))
     await send('heard')
     event = await asyncio.wait_for(heard.get(), 60)
-    check('what came before add_listener is lost, what comes after it is heard',
+    check('caveat: what came before add_listener is lost, what comes after it is heard',
         event['group_message']['message'], 'heard')
     await listener.close()
     await conn.close()

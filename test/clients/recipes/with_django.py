@@ -9,7 +9,7 @@ import unittest
 import django
 from django.conf import settings
 
-from recipe import check, raised_by
+from recipe import ERRORS, check, check_club, check_error, raised_by
 
 # models.py of an application whose accounts are linked to chatrel's users
 ACCOUNTS = '''
@@ -70,15 +70,6 @@ class Message(models.Model):
         db_table = '"chatrel"."groups_messages"'
 
 
-def call(function, *arguments, user=None):
-    """The result of a function of chatrel's, called as a user."""
-    places = ', '.join(['%s'] * len(arguments) + ['as_user => %s'])
-    with connection.cursor() as cursor:
-        cursor.execute(f'SELECT * FROM chatrel.{function}({places})', [*arguments, user])
-        columns = [column.name for column in cursor.description]
-        return [dict(zip(columns, row)) for row in cursor.fetchall()]
-
-
 @contextlib.contextmanager
 def acting_as(user):
     """A transaction in which a user acts: the tables, too, show what that user may see.  Within
@@ -91,36 +82,68 @@ def acting_as(user):
         cursor.execute("SELECT set_config('chatrel.user_id', %s, true)", [before or ''])
 
 
-sent, = call('send_group_message', 1, 'Hello', user=1)
+def rows_of(function, *arguments, **named):
+    """The rows of a function of chatrel's, as dicts."""
+    places = ', '.join(['%s'] * len(arguments) + [f'{name} => %s' for name in named])
+    with connection.cursor() as cursor:
+        cursor.execute(f'SELECT * FROM chatrel.{function}({places})', [*arguments, *named.values()])
+        columns = [column.name for column in cursor.description]
+        return [dict(zip(columns, row)) for row in cursor.fetchall()]
+
+
+def call(user, function, *arguments, **named):
+    """The first column of the first row; of a document, which comes as a str, what it says."""
+    value = next(iter(rows_of(function, *arguments, **named, as_user=user)[0].values()))
+    return json.loads(value) if isinstance(value, str) and value.startswith('{') else value
+
+
+sent, = rows_of('send_group_message', 1, 'Hello', as_user=1)
 check('a message is sent', sent['message'], 'Hello')
-document = call('get_message', 1, sent['id'], user=2)[0]['get_message']
+document = rows_of('get_message', 1, sent['id'], as_user=2)[0]['get_message']
 check('a document of jsonb is a str', json.loads(document)['sender_id'], 1)
 with acting_as(2):
-    check('a row is an object', [(m.group.name, m.message) for m in Message.objects.all()],
-        [('ours', 'Hello')])
+    check('a row is an object', [(m.group.name, m.message) for m in
+        Message.objects.filter(id=sent['id'])], [('ours', 'Hello')])
 check('of which nobody sees any', Message.objects.count(), 0)
+check_club(call)
 
-for user, name, arguments, family, sqlstate in [
-        (2, 'send_group_message', [2, 'x'], ProgrammingError, '42501'),
-        (1, 'get_group', [9], InternalError, 'P0002'),
-        (1, 'create_group', ['ours', True], IntegrityError, '23505'),
-        (1, 'sync', ['abc'], DataError, '22023'),
-        (None, 'me', [], OperationalError, '28000')]:
-    error = raised_by(lambda: call(name, *arguments, user=user))
-    check(f'{sqlstate} of {name}()', (type(error), error.__cause__.pgcode), (family, sqlstate))
+# Errors
+CLASSES = {
+    '28000': OperationalError, 'P0002': InternalError, '42501': ProgrammingError,
+    '22023': DataError, '22001': DataError, '23505': IntegrityError, '55000': OperationalError,
+    '53400': OperationalError, '54000': OperationalError, '25006': InternalError}
+
+
+def act(user, query, read_only):
+    with acting_as(user or ''), connection.cursor() as cursor:
+        if read_only:
+            cursor.execute('SET TRANSACTION READ ONLY')
+        cursor.execute(query)
+
+
+for case in ERRORS:
+    error = raised_by(lambda: act(case['user'], f"SELECT * FROM {case['call']}",
+        case.get('read_only')))
+    cause = error.__cause__
+    check_error(case, error, CLASSES,
+        (cause.pgcode, cause.diag.table_name, cause.diag.column_name))
 
 
 # Tests of an application, in databases that Django makes and drops
+def ours():
+    return Message.objects.filter(group_id=1)
+
+
 class InTransaction(TestCase):
     def test_it_is_rolled_back(self):
         self.assertNotEqual(connection.settings_dict['NAME'], database)
-        call('send_group_message', 1, 'in a test', user=1)
+        call(1, 'send_group_message', 1, 'in a test')
         with acting_as(1):
-            self.assertEqual(Message.objects.count(), 1)
-        self.assertEqual(Message.objects.count(), 0)
+            self.assertEqual(ours().count(), 1)
+        self.assertEqual(ours().count(), 0)
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SELECT set_config('chatrel.user_id', '1', true)")
-        self.assertEqual(Message.objects.count(), 1)  # a savepoint that is released keeps it
+        self.assertEqual(ours().count(), 1)  # a savepoint that is released keeps it
 
 
 class Committed(TransactionTestCase):
@@ -128,8 +151,8 @@ class Committed(TransactionTestCase):
 
     def test_it_is_not(self):
         with acting_as(1):
-            self.assertEqual(Message.objects.count(), 0)
-        call('send_group_message', 1, 'committed', user=1)
+            self.assertEqual(ours().count(), 0)
+        call(1, 'send_group_message', 1, 'committed')
 
 
 class Linked(TransactionTestCase):
@@ -137,10 +160,10 @@ class Linked(TransactionTestCase):
 
     def test_a_flush_leaves_what_is_not_managed(self):
         with acting_as(1):
-            self.assertEqual([m.message for m in Message.objects.all()], ['committed'])
+            self.assertEqual([m.message for m in ours()], ['committed'])
         Account.objects.create(id=1, login='ann')
         Account.objects.create(id=2, login='bob')
-        call('send_group_message', 1, 'before the link', user=2)
+        call(2, 'send_group_message', 1, 'before the link')
         with connection.cursor() as cursor:
             cursor.execute("SELECT chatrel.link_users('accounts_account', 'id', 'login')")
 
@@ -148,12 +171,12 @@ class Linked(TransactionTestCase):
 class LinkedBefore(TestCase):
     def test_a_flush_of_linked_accounts_deletes_users(self):
         self.assertEqual(Account.objects.count(), 0)
-        error = raised_by(lambda: call('send_group_message', 1, 'x', user=2))
+        error = raised_by(lambda: call(2, 'send_group_message', 1, 'x'))
         self.assertEqual((type(error), error.__cause__.pgcode), (InternalError, 'P0002'))
 
     def test_that_come_back_in_no_group(self):
         Account.objects.create(id=2, login='bob')
-        error = raised_by(lambda: call('send_group_message', 1, 'x', user=2))
+        error = raised_by(lambda: call(2, 'send_group_message', 1, 'x'))
         self.assertEqual((type(error), error.__cause__.pgcode), (ProgrammingError, '42501'))
 
 

@@ -3,75 +3,109 @@ import json
 import select
 
 import psycopg2
+from psycopg2 import errors
 from psycopg2.extras import Json
 
-from recipe import check, raised_by
+from recipe import ERRORS, check, check_club, check_error, raised_by
 
 conn = psycopg2.connect('')
-with conn, conn.cursor() as cur:  # the block commits; the connection stays open
-    cur.execute('SELECT id, sender_id FROM chatrel.send_group_message(%s, %s, metadata => %s,'
-        ' mentions => %s, as_user => %s)', (1, 'Hello @bob', Json({'kind': 'greeting'}), [2], 1))
-    message, sender = cur.fetchone()
-check('a message is sent, with metadata and mentions, as whom as_user says', sender, 1)
-
-with conn, conn.cursor() as cur:
-    cur.execute("SELECT set_config('chatrel.user_id', %s, true)", ('2',))  # a text
-    cur.execute('SELECT chatrel.get_message(1, %s)', (message,))
-    document = cur.fetchone()[0]
-check('a document of jsonb is a dict', (document['sender_id'], document['metadata']),
-    (1, {'kind': 'greeting'}))
 
 
-def call(query, *arguments):
-    with conn, conn.cursor() as cur:
+def act(user, query, *arguments, read_only=False):
+    """The first row of a query, in a transaction in which a user acts."""
+    with conn, conn.cursor() as cur:  # the block ends the transaction; the connection stays open
+        cur.execute("SELECT set_config('chatrel.user_id', %s, true)", (str(user or ''),))  # a text
+        if read_only:
+            cur.execute('SET TRANSACTION READ ONLY')
         cur.execute(query, arguments)
-        return cur.fetchone()[0]
+        return cur.fetchone()
 
 
-error = raised_by(lambda: call("SELECT chatrel.current_user_id()"))
-check('after the transaction nobody acts', error or call('SELECT chatrel.current_user_id()'), None)
+def call(user, function, *arguments, **named):
+    """The first column of what a function returns, called as a user."""
+    places = ', '.join(['%s'] * len(arguments) + [f'{name} => %s' for name in named])
+    return act(user, f'SELECT * FROM chatrel.{function}({places})', *arguments, *named.values())[0]
 
-# Errors
-error = raised_by(lambda: call("SELECT chatrel.send_group_message(2, 'x', as_user => 2)"))
-check('not a member', (type(error), error.diag.table_name),
-    (psycopg2.errors.InsufficientPrivilege, 'groups_members'))
-error = raised_by(lambda: call('SELECT chatrel.get_group(9, as_user => 1)'))
-check('no such group', (type(error), error.diag.table_name), (psycopg2.errors.NoDataFound, 'groups'))
-error = raised_by(lambda: call('SELECT chatrel.me()'))
-check('nobody', type(error), psycopg2.errors.InvalidAuthorizationSpecification)
-error = raised_by(lambda: call("SELECT chatrel.create_group('ours', true, as_user => 1)"))
-check('a name that is taken', (type(error), error.diag.constraint_name),
-    (psycopg2.errors.UniqueViolation, 'groups_name_key'))
-check('the families of DB-API', (psycopg2.errors.InsufficientPrivilege.__mro__[1],
-    psycopg2.errors.NoDataFound.__mro__[1], psycopg2.errors.InvalidParameterValue.__mro__[1],
-    psycopg2.errors.ObjectNotInPrerequisiteState.__mro__[1]), (psycopg2.ProgrammingError,
-    psycopg2.InternalError, psycopg2.DataError, psycopg2.OperationalError))
+
+message = call(1, 'send_group_message', 1, 'Hello @bob', metadata=Json({'kind': 'greeting'}),
+    mentions=[2])
+document = call(2, 'get_message', 1, message)
+check('a message is sent, and a document of jsonb is a dict',
+    (document['sender_id'], document['mentions'], document['metadata']), (1, [2], {'kind': 'greeting'}))
+with conn, conn.cursor() as cur:
+    cur.execute('SELECT sender_id FROM chatrel.send_group_message(%s, %s, as_user => %s)',
+        (1, 'in one statement', 2))
+    check('as_user says who acts, too', cur.fetchone(), (2,))
+    cur.execute('SELECT chatrel.current_user_id()')
+    check('after a transaction nobody acts', cur.fetchone(), (None,))
+check_club(call)
+
+# Errors, and their families
+CLASSES = {
+    '28000': errors.InvalidAuthorizationSpecification, 'P0002': errors.NoDataFound,
+    '42501': errors.InsufficientPrivilege, '22023': errors.InvalidParameterValue,
+    '22001': errors.StringDataRightTruncation, '23505': errors.UniqueViolation,
+    '55000': errors.ObjectNotInPrerequisiteState, '53400': errors.ConfigurationLimitExceeded,
+    '54000': errors.ProgramLimitExceeded, '25006': errors.ReadOnlySqlTransaction}
+FAMILIES = {
+    '28000': psycopg2.OperationalError, 'P0002': psycopg2.InternalError,
+    '42501': psycopg2.ProgrammingError, '22023': psycopg2.DataError, '22001': psycopg2.DataError,
+    '23505': psycopg2.IntegrityError, '55000': psycopg2.OperationalError,
+    '53400': psycopg2.OperationalError, '54000': psycopg2.OperationalError,
+    '25006': psycopg2.InternalError}
+for case in ERRORS:
+    error = raised_by(lambda: act(case['user'], f"SELECT * FROM {case['call']}",
+        read_only=case.get('read_only')))
+    check_error(case, error, CLASSES,
+        (error.pgcode, error.diag.table_name, error.diag.column_name))
+check('the families', {sqlstate: CLASSES[sqlstate].__base__ for sqlstate in CLASSES}, FAMILIES)
+
 
 # Events
+def send(text):
+    call(1, 'send_group_message', 1, text)
+
+
+def text_of(notify):
+    return json.loads(notify.payload)['group_message']['message']
+
+
 listener = psycopg2.connect('')
 cur = listener.cursor()
 cur.execute('SELECT * FROM chatrel.listen(as_user => 2)')
-call("SELECT chatrel.send_group_message(1, 'before the commit', as_user => 1)")
+send('before the commit')
 listener.commit()
 listener.autocommit = True
-call("SELECT chatrel.send_group_message(1, 'after it', as_user => 1)")
+send('after it')
+select.select([listener], [], [], 60)
+listener.poll()
+check('a listen counts from its commit on', [text_of(n) for n in listener.notifies], ['after it'])
+listener.notifies.clear()
 
-
-def hear(conn, count):
-    heard = []
-    while len(heard) < count and select.select([conn], [], [], 60)[0]:
-        conn.poll()
-        heard += [json.loads(notify.payload) for notify in conn.notifies]
-        conn.notifies.clear()
-    return heard
-
-
-check('a listen counts from its commit on', [e['group_message']['message']
-    for e in hear(listener, 1)], ['after it'])
-
-# What comes while a query runs is put into conn.notifies as well, and nothing is readable then.
-call("SELECT chatrel.send_group_message(1, 'while a query runs', as_user => 1)")
+# The trap: a query takes in what comes while it runs, and the socket has nothing to read then.  Who
+# empties conn.notifies after that loses it; who waits first does not see it.
+send('while a query runs')
 cur.execute('SELECT 1')
-check('the socket has nothing more', select.select([listener], [], [], 0)[0], [])
-check('but conn.notifies has it', [json.loads(n.payload)['group_message']['message']
-    for n in listener.notifies], ['while a query runs'])
+check('caveat: after a query, the socket is silent', select.select([listener], [], [], 0)[0], [])
+check('but conn.notifies has it', [text_of(n) for n in listener.notifies], ['while a query runs'])
+listener.notifies.clear()
+
+
+def events():
+    """What is heard, for ever: one by one, so that the loop over it may make queries."""
+    while True:
+        while listener.notifies:
+            yield listener.notifies.pop(0)
+        select.select([listener], [], [], 60)
+        listener.poll()
+
+
+heard = []
+send('first')
+for notify in events():
+    heard.append(text_of(notify))
+    if len(heard) == 3:
+        break
+    send(f'sent in the loop, {len(heard)}')
+    cur.execute('SELECT 1')
+check('the right loop hears all', heard, ['first', 'sent in the loop, 1', 'sent in the loop, 2'])

@@ -3,7 +3,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.orm import Session, declarative_base
 
-from recipe import check, raised_by
+from recipe import ERRORS, check, check_club, check_error, raised_by
 
 engine = sa.create_engine('postgresql+psycopg2://', pool_size=1, max_overflow=0)
 
@@ -53,6 +53,18 @@ with session_of(1) as session:
     check('named arguments, as text', len(named['events']), 1)
     session.commit()
 
+
+def call(user, function, *arguments, **named):
+    """The first column of what a function returns, called as a user."""
+    bound = {f'p{n}': value for n, value in enumerate(arguments)} | named
+    places = [f':p{n}' for n in range(len(arguments))] + [f'{name} => :{name}' for name in named]
+    with session_of(user) as session, session.begin():
+        return session.scalar(
+            sa.text(f"SELECT * FROM chatrel.{function}({', '.join(places)})"), bound)
+
+
+check_club(call)
+
 # Tables
 metadata = sa.MetaData()
 messages = sa.Table('groups_messages', metadata, schema='chatrel', autoload_with=engine)
@@ -66,27 +78,27 @@ class Message(Base):
 
 
 with session_of(1) as session:
-    found = session.scalars(sa.select(Message).order_by(Message.id.desc()).limit(1)).one()
-    check('a row is an object', found.message, 'Hello')
+    check('a row is an object', session.get(Message, (1, row.id)).message, 'Hello')
 with Session(engine) as session:
     check('of which nobody sees any', session.scalars(sa.select(Message)).all(), [])
 
 
 # Errors
-def of_call(user, *arguments):
-    with session_of(user) as session:
-        return session.scalar(sa.text(*arguments))
+CLASSES = {
+    '28000': exc.OperationalError, 'P0002': exc.InternalError, '42501': exc.ProgrammingError,
+    '22023': exc.DataError, '22001': exc.DataError, '23505': exc.IntegrityError,
+    '55000': exc.OperationalError, '53400': exc.OperationalError, '54000': exc.OperationalError,
+    '25006': exc.InternalError}
 
 
-error = raised_by(lambda: of_call(2, "SELECT chatrel.send_group_message(2, 'x')"))
-check('not a member', (type(error), error.orig.pgcode, error.orig.diag.table_name),
-    (exc.ProgrammingError, '42501', 'groups_members'))
-error = raised_by(lambda: of_call(1, 'SELECT chatrel.get_group(9)'))
-check('no such group', (type(error), error.orig.pgcode), (exc.InternalError, 'P0002'))
-error = raised_by(lambda: of_call(1, "SELECT chatrel.create_group('ours', true)"))
-check('a name that is taken', (type(error), error.orig.diag.constraint_name),
-    (exc.IntegrityError, 'groups_name_key'))
-error = raised_by(lambda: of_call('', 'SELECT chatrel.me()'))
-check('nobody', (type(error), error.orig.pgcode), (exc.OperationalError, '28000'))
-error = raised_by(lambda: of_call(1, "SELECT chatrel.sync('abc')"))
-check('no cursor', (type(error), error.orig.pgcode), (exc.DataError, '22023'))
+def act(user, query, read_only):
+    with session_of(user or '') as session:
+        if read_only:
+            session.execute(sa.text('SET TRANSACTION READ ONLY'))
+        session.execute(sa.text(query))
+
+
+for case in ERRORS:
+    error = raised_by(lambda: act(case['user'], f"SELECT * FROM {case['call']}", case.get('read_only')))
+    check_error(case, error, CLASSES, (error.orig.pgcode, error.orig.diag.table_name,
+        error.orig.diag.column_name))
