@@ -145,12 +145,16 @@ sub calls_as
 	return @calls;
 }
 
+my $node_is_old = (`node --version 2>&1` =~ /^v(\d+)/ ? $1 : 0) < 22;
+my ($folder_4, $folder_5) = map { PostgreSQL::Test::Utils::tempdir() } 4, 5;
+my $why_not_4 = npm_install($folder_4, 'postgraphile@4.14.1');
+my $why_not_5 = npm_install($folder_5, 'postgraphile@5.1.5', $node_is_old ? 'node@22' : ());
+
 subtest 'PostGraphile 4, on the schema chatrel' => sub {
-	my $folder = PostgreSQL::Test::Utils::tempdir();
-	my $why_not = npm_install($folder, 'postgraphile@4.14.1');
+	my $why_not = $why_not_4->();
 
 	plan skip_all => $why_not if $why_not;
-	my ($handle, $port) = start_program($folder, 'postgraphile-4.cjs', 'node');
+	my ($handle, $port) = start_program($folder_4, 'postgraphile-4.cjs', 'node');
 	my $ask = graphql_client($port);
 	my $send = 'mutation S($i: SendGroupMessageInput!) { sendGroupMessage(input: $i) { chatMessage { senderId message } } }';
 	my $said = $ask->('ann', $send, { i => { groupId => '1', message => 'by ann' } });
@@ -191,13 +195,10 @@ subtest 'PostGraphile 4, on the schema chatrel' => sub {
 };
 
 subtest 'PostGraphile 5, on a schema of the application' => sub {
-	my $folder = PostgreSQL::Test::Utils::tempdir();
-	my ($version) = `node --version 2>&1` =~ /^v(\d+)/;
-	my $is_old = ($version // 0) < 22;
-	my $why_not = npm_install($folder, 'postgraphile@5.1.5', $is_old ? 'node@22' : ());
+	my $why_not = $why_not_5->();
 
 	plan skip_all => $why_not if $why_not;
-	my ($handle, $port) = start_program($folder, 'postgraphile-5.mjs', $is_old ? "$folder/node_modules/.bin/node" : 'node');
+	my ($handle, $port) = start_program($folder_5, 'postgraphile-5.mjs', $node_is_old ? "$folder_5/node_modules/.bin/node" : 'node');
 	my $ask = graphql_client($port);
 	my $before = state_of_all()->[0][0];
 	my $send = 'mutation S($i: SendMessageInput!) { sendMessage(input: $i) { result } }';

@@ -271,17 +271,21 @@ sub node_packages
 			'<', \undef, '>&', \my $output, IPC::Run::timeout(120)) };
 }
 
-# Installs packages of npm's into a folder of their own, and says why it could not.
+# Begins to install packages of npm's into a folder of their own: those that are named, or else
+# those of its package.json. Returns a function that waits for that, and says why it was not possible.
 sub npm_install
 {
 	my ($folder, @packages) = @_;
-	my $timer = IPC::Run::timeout(300);
+	my @missing = grep { !has_program($_) } 'node', 'npm';
 
-	return 'node is not installed' unless has_program('node');
-	my $installed = eval {
-		IPC::Run::run([ 'npm', 'install', '--silent', '--fetch-retries=0', '--no-audit', '--no-fund', '--prefix', $folder,
-				'--cache', "$folder/cache", @packages ], '<', \undef, '>&', \my $output, $timer) };
-	return $installed ? undef : "npm cannot fetch @packages";
+	return sub { "$missing[0] is not installed" } if @missing;
+	my $handle = IPC::Run::start([ 'npm', 'install', '--silent', '--fetch-retries=0', '--no-audit', '--no-fund', '--prefer-offline', '--prefix', $folder, @packages ],
+		'<', \undef, '>', "$folder/npm.log", '2>&1', IPC::Run::timeout(300));
+	return sub {
+		return if eval { $handle->finish };
+		$handle->kill_kill;
+		return 'npm cannot fetch ' . (join(' ', @packages) || 'the packages');
+	};
 }
 
 package Realtime::Listener;

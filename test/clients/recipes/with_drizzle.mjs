@@ -5,10 +5,11 @@ import { drizzle } from 'drizzle-orm/node-postgres';
 import { bigint, customType, jsonb, pgSchema, text, timestamp } from 'drizzle-orm/pg-core';
 import pg from 'pg';
 
-import { check, raisedBy } from './recipe.mjs';
+import { check, checkClub, checkErrors, raisedBy } from './recipe.mjs';
 
-// Tables of chatrel are declared for reading alone.  Drizzle knows neither xid8 nor name.
+// Tables of chatrel are declared for reading alone.  Drizzle knows neither name nor xid8.
 const name = customType({ dataType: () => 'name' });
+const xid8 = customType({ dataType: () => 'xid8', fromDriver: BigInt });
 const chatrel = pgSchema('chatrel');
 const messages = chatrel.table('groups_messages', {
   group_id: bigint({ mode: 'number' }).notNull(), // or 'bigint'; there is no mode of strings
@@ -17,6 +18,7 @@ const messages = chatrel.table('groups_messages', {
   message: text(),
   metadata: jsonb(),
   datetime: timestamp({ withTimezone: true }).notNull(),
+  xid: xid8(),
 });
 const users = chatrel.table('users', {
   id: bigint({ mode: 'number' }).notNull(),
@@ -29,7 +31,7 @@ const db = drizzle({ client: pool });
 
 // A transaction in which a user acts
 const as = (user, work) => db.transaction(async (tx) => {
-  await tx.execute(sql`SELECT set_config('chatrel.user_id', ${String(user)}, true)`);
+  await tx.execute(sql`SELECT set_config('chatrel.user_id', ${String(user ?? '')}, true)`);
   return work(tx);
 });
 
@@ -38,14 +40,23 @@ const sent = await as(1, async (tx) => (await tx.execute(sql`
 check('a message is sent, and ids of execute() are strings', [sent.sender_id, sent.message], ['1', 'Hello']);
 check('a time of execute() is a string', typeof sent.datetime, 'string');
 const [row] = await as(2, (tx) => tx.select().from(messages).orderBy(desc(messages.id)).limit(1));
-check('a row has what its declaration says', [row.id, row.sender_id, row.metadata, row.datetime instanceof Date],
-  [BigInt(sent.id), 1, { kind: 'greeting' }, true]);
+check('a row has what its declaration says', [row.id, row.sender_id, row.metadata, row.datetime instanceof Date, typeof row.xid],
+  [BigInt(sent.id), 1, { kind: 'greeting' }, true, 'bigint']);
 check('of which nobody sees any', await db.select().from(messages), []);
 check('a column of the type name', await as(1, (tx) => tx.select().from(users).orderBy(users.id)),
   [{ id: 1, username: 'ann', role_name: null }, { id: 2, username: 'bob', role_name: null }]);
 
+// The trap: an array becomes a list of parameters.  sql.param() makes one of it.
+const error = await raisedBy(as(1, (tx) => tx.execute(sql`SELECT chatrel.invite(1, ${[2]})`)));
+check('caveat: an array is a list of parameters', error?.cause.code, '22P02');
+check('but not with sql.param()', (await as(1, (tx) => tx.execute(
+  sql`SELECT chatrel.invite(1, ${sql.param([2])}) AS invited`))).rows[0].invited, '0');
+await checkClub((user, { text, values }) => as(user, async (tx) => (await tx.execute(sql.join(
+  text.split(/\$\d+/).flatMap((part, n) => n < values.length ? [sql.raw(part), sql.param(values[n])] : [sql.raw(part)])))).rows[0]));
+
 // The trap: the error of the driver is the cause.
-const error = await raisedBy(as(2, (tx) => tx.execute(sql`SELECT chatrel.send_group_message(2, 'x')`)));
-check('not a member', [error.constructor.name, error.cause?.code, error.cause?.table],
-  ['DrizzleQueryError', '42501', 'groups_members']);
+await checkErrors((user, text, readOnly) => as(user, async (tx) => {
+  if (readOnly) await tx.execute(sql`SET TRANSACTION READ ONLY`);
+  await tx.execute(sql.raw(text));
+}), ({ cause, constructor }) => [cause.code, cause.table, cause.column, constructor.name], () => ['DrizzleQueryError']);
 await pool.end();

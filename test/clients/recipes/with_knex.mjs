@@ -2,13 +2,13 @@
 
 import knex from 'knex';
 
-import { check, raisedBy } from './recipe.mjs';
+import { check, checkClub, checkErrors } from './recipe.mjs';
 
 const db = knex({ client: 'pg', connection: {}, pool: { min: 1, max: 1 } });
 
 // A transaction in which a user acts
 const as = (user, work) => db.transaction(async (tx) => {
-  await tx.raw("SELECT set_config('chatrel.user_id', ?, true)", [String(user)]);
+  await tx.raw("SELECT set_config('chatrel.user_id', ?, true)", [String(user ?? '')]);
   return work(tx);
 });
 
@@ -16,17 +16,22 @@ const [sent] = await as(1, (tx) => tx.select('*').from(
   tx.raw('chatrel.send_group_message(?, ?)', [1, 'Hello'])));
 check('a message is sent', [sent.sender_id, sent.message], ['1', 'Hello']);
 check('a table has what the user may see',
-  await as(2, (tx) => tx.withSchema('chatrel').from('groups_messages').pluck('message')), ['Hello']);
+  await as(2, (tx) => tx.withSchema('chatrel').from('groups_messages').where({ group_id: 1 }).pluck('message')), ['Hello']);
 check('of which nobody sees any', await db.withSchema('chatrel').from('groups_messages'), []);
 check('after a transaction nobody acts',
   (await db.raw('SELECT chatrel.current_user_id() AS id')).rows[0].id, null);
 check('a name with a schema in one text', (await as(1, (tx) => tx('chatrel.groups').select('name')
-  .orderBy('id'))).map((group) => group.name), ['ours', 'hers']);
+  .orderBy('id'))).map((group) => group.name), ['ours', 'hers', 'slow']);
 
 // A question mark in the text is a placeholder, and so is a name after a colon.
 check('named arguments', (await db.raw('SELECT chatrel.send_group_message(:group, :text, as_user => :user)',
   { group: 1, text: 'named?', user: 1 })).rowCount, 1);
 
-const error = await raisedBy(as(2, (tx) => tx.raw('SELECT chatrel.send_group_message(?, ?)', [2, 'x'])));
-check('not a member', [error.code, error.table], ['42501', 'groups_members']);
+await checkClub((user, { text, values }) => as(user, async (tx) =>
+  (await tx.raw(text.replace(/\$\d+/g, '?'), values)).rows[0]));
+
+await checkErrors((user, text, readOnly) => as(user, async (tx) => {
+  if (readOnly) await tx.raw('SET TRANSACTION READ ONLY');
+  await tx.raw(text);
+}), (error) => [error.code, error.table, error.column]);
 await db.destroy();

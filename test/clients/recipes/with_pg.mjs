@@ -2,7 +2,7 @@
 
 import pg from 'pg';
 
-import { check, raisedBy } from './recipe.mjs';
+import { check, checkClub, checkErrors, raisedBy } from './recipe.mjs';
 
 const pool = new pg.Pool({ max: 1 });
 const sent = (await pool.query(
@@ -37,7 +37,7 @@ async function actAs(user, work) {
   const client = await pool.connect();
   try {
     await client.query('BEGIN');
-    await client.query("SELECT set_config('chatrel.user_id', $1, true)", [user]);
+    await client.query("SELECT set_config('chatrel.user_id', $1, true)", [String(user ?? '')]);
     const result = await work(client);
     await client.query('COMMIT');
     return result;
@@ -55,13 +55,13 @@ await pool.query('SET chatrel.user_id = 2');
 check('caveat: a SET survives in the pool', await whoActs(pool), '2');
 await pool.query('RESET chatrel.user_id');
 
+await checkClub((user, call) => actAs(user, async (client) => (await client.query(call)).rows[0]));
+
 // Errors
-const error = await raisedBy(pool.query("SELECT chatrel.send_group_message(2, 'x', as_user => 2)"));
-check('not a member', [error instanceof pg.DatabaseError, error.code, error.table],
-  [true, '42501', 'groups_members']);
-check('a name that is taken',
-  (await raisedBy(pool.query("SELECT chatrel.create_group('ours', true, as_user => 1)"))).constraint,
-  'groups_name_key');
+await checkErrors((user, text, readOnly) => actAs(user, async (client) => {
+  if (readOnly) await client.query('SET TRANSACTION READ ONLY');
+  await client.query(text);
+}), (error) => [error.code, error.table, error.column, error instanceof pg.DatabaseError], () => [true]);
 check('an array in jsonb is to be written as JSON',
   (await raisedBy(pool.query("SELECT chatrel.send_group_message(1, 'x', metadata => $1, as_user => 1)",
     [[1]]))).code, '22P02');

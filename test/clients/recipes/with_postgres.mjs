@@ -2,7 +2,7 @@
 
 import postgres from 'postgres';
 
-import { check, raisedBy } from './recipe.mjs';
+import { check, checkClub, checkErrors } from './recipe.mjs';
 
 const sql = postgres({ max: 1 });
 const [sent] = await sql`
@@ -15,24 +15,25 @@ const [{ document }] = await sql`SELECT chatrel.get_message(1, ${sent.id}, as_us
 check('in a document it is a number', document.sender_id, 1);
 
 // Who acts, for a transaction
-const whoActs = async (tx) => (await tx`SELECT chatrel.current_user_id() AS id`)[0].id;
-const acting = await sql.begin(async (tx) => {
-  await tx`SELECT set_config('chatrel.user_id', ${'2'}, true)`; // a text
-  return whoActs(tx);
+const as = (user, work) => sql.begin(async (tx) => {
+  await tx`SELECT set_config('chatrel.user_id', ${String(user ?? '')}, true)`; // a text
+  return work(tx);
 });
+const whoActs = async (tx) => (await tx`SELECT chatrel.current_user_id() AS id`)[0].id;
+const acting = await as(2, whoActs);
 check('a user acts in a transaction', acting, '2');
 check('and nobody after it', await whoActs(sql), null);
 await sql`SET chatrel.user_id = 2`;
 check('caveat: a SET survives in the pool', await whoActs(sql), '2');
 await sql`RESET chatrel.user_id`;
 
+await checkClub((user, { text, values }) => as(user, async (tx) => (await tx.unsafe(text, values))[0]));
+
 // Errors
-const error = await raisedBy(sql`SELECT chatrel.send_group_message(2, 'x', as_user => 2)`);
-check('not a member', [error.name, error.code, error.table_name],
-  ['PostgresError', '42501', 'groups_members']);
-check('a name that is taken',
-  (await raisedBy(sql`SELECT chatrel.create_group('ours', true, as_user => 1)`)).constraint_name,
-  'groups_name_key');
+await checkErrors((user, text, readOnly) => as(user, async (tx) => {
+  if (readOnly) await tx`SET TRANSACTION READ ONLY`;
+  await tx.unsafe(text);
+}), (error) => [error.code, error.table_name, error.column_name, error.name], () => ['PostgresError']);
 
 // Events: sql.listen() connects once more, and makes LISTENs of its own there.  So chatrel's names
 // are only asked for; that the session which asks listens too is undone.

@@ -2,7 +2,7 @@
 
 import { DataTypes, QueryTypes, Sequelize } from 'sequelize';
 
-import { check, raisedBy } from './recipe.mjs';
+import { check, checkClub, checkErrors, raisedBy } from './recipe.mjs';
 
 const db = new Sequelize(process.env.PGDATABASE, process.env.PGUSER, null, {
   dialect: 'postgres', host: process.env.PGHOST, port: process.env.PGPORT, logging: false,
@@ -11,7 +11,7 @@ const db = new Sequelize(process.env.PGDATABASE, process.env.PGUSER, null, {
 
 // A transaction in which a user acts; whatever is to be part of it is given it
 const as = (user, work) => db.transaction(async (transaction) => {
-  await db.query("SELECT set_config('chatrel.user_id', $1, true)", { bind: [String(user)], transaction });
+  await db.query("SELECT set_config('chatrel.user_id', $1, true)", { bind: [String(user ?? '')], transaction });
   return work(transaction);
 });
 const call = (text, bind, transaction) => db.query(text, { bind, transaction, type: QueryTypes.SELECT });
@@ -26,19 +26,18 @@ const Message = db.define('groups_messages', {
   sender_id: DataTypes.BIGINT,
   message: DataTypes.TEXT,
 }, { schema: 'chatrel', freezeTableName: true, timestamps: false });
-check('a row is an object', (await as(2, (transaction) => Message.findAll({ transaction })))
+check('a row is an object', (await as(2, (transaction) => Message.findAll({ where: { group_id: 1 }, transaction })))
   .map((message) => [message.id, message.message]), [[sent.id, 'Hello']]);
 check('of which nobody sees any', await Message.count(), 0);
 
+await checkClub((user, { text, values }) => as(user, async (tx) => (await call(text, values, tx))[0]));
+
 // Errors
-for (const [text, name, code] of [
-  ["chatrel.send_group_message(2, 'x', as_user => 2)", 'SequelizeDatabaseError', '42501'],
-  ['chatrel.get_group(9, as_user => 1)', 'SequelizeDatabaseError', 'P0002'],
-  ["chatrel.create_group('ours', true, as_user => 1)", 'SequelizeUniqueConstraintError', '23505'],
-]) {
-  const error = await raisedBy(call(`SELECT ${text}`, []));
-  check(`the error of ${text}`, [error.name, error.original.code], [name, code]);
-}
+await checkErrors((user, text, readOnly) => as(user, async (tx) => {
+  if (readOnly) await call('SET TRANSACTION READ ONLY', [], tx);
+  await call(text, [], tx);
+}), ({ original, name }) => [original.code, original.table, original.column, name],
+(sqlstate) => [sqlstate === '23505' ? 'SequelizeUniqueConstraintError' : 'SequelizeDatabaseError']);
 
 // The trap: a query that is not given the transaction is on another connection.
 check('caveat: without the transaction nobody acts',

@@ -3,7 +3,7 @@
 import 'reflect-metadata';
 import { DataSource, EntitySchema } from 'typeorm';
 
-import { check, raisedBy } from './recipe.mjs';
+import { check, checkClub, checkErrors } from './recipe.mjs';
 
 // A table of chatrel's, for reading: synchronize: false keeps migrations away from it.
 const Message = new EntitySchema({
@@ -32,14 +32,14 @@ const db = await connect([Message, Note]);
 
 // A transaction in which a user acts; whatever is to be part of it goes through its manager
 const as = (user, work) => db.transaction(async (manager) => {
-  await manager.query("SELECT set_config('chatrel.user_id', $1, true)", [String(user)]);
+  await manager.query("SELECT set_config('chatrel.user_id', $1, true)", [String(user ?? '')]);
   return work(manager);
 });
 
 const [sent] = await as(1, (manager) => manager.query(
   'SELECT * FROM chatrel.send_group_message($1, $2)', [1, 'Hello']));
 check('a message is sent, and ids are strings', [sent.sender_id, sent.message], ['1', 'Hello']);
-check('a row is an object', (await as(2, (manager) => manager.find(Message)))
+check('a row is an object', (await as(2, (manager) => manager.findBy(Message, { group_id: 1 })))
   .map((message) => [message.id, message.message]), [[sent.id, 'Hello']]);
 check('of which nobody sees any', await db.getRepository(Message).count(), 0);
 
@@ -54,7 +54,11 @@ check('caveat: without synchronize: false, chatrel\'s tables would be altered',
   (await queries(careless)).some((query) => query.includes('DROP') && query.includes('"chatrel"."groups_messages"')), true);
 await careless.destroy();
 
-const error = await raisedBy(as(2, (manager) => manager.query("SELECT chatrel.send_group_message(2, 'x')")));
-check('not a member', [error.name, error.code, error.driverError.table],
-  ['QueryFailedError', '42501', 'groups_members']);
+await checkClub((user, { text, values }) => as(user, async (manager) => (await manager.query(text, values))[0]));
+
+// Errors
+await checkErrors((user, text, readOnly) => as(user, async (manager) => {
+  if (readOnly) await manager.query('SET TRANSACTION READ ONLY');
+  await manager.query(text);
+}), (error) => [error.code, error.table, error.column, error.name], () => ['QueryFailedError']);
 await db.destroy();
