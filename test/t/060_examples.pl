@@ -158,56 +158,84 @@ sub apply_edits
 	return \@too_early;
 }
 
-sub test_example
+# Starts a program behind a proxy of its own.
+sub start_example
 {
-	my ($name, $command, @arguments) = @_;
-	my ($output, $errors) = ('', '');
-	my $admin = connect_to($node);
-	my ($proxy, $proxy_port) = start_proxy($node);
-	push @running, $proxy;
-	my $handle = do
-	{
-		local %ENV = (%ENV, PGHOST => '127.0.0.1', PGPORT => $proxy_port, PGDATABASE => 'postgres', PGUSER => 'app',
-			SYNC_EVERY_MS => 500, ANSWER_WITHIN_MS => 500);
-		IPC::Run::start([ @$command, @arguments, '2' ], '<', \undef, '>', \$output, '2>', \$errors);
-	};
-	push @running, map { $_->{PID} } @{ $handle->{KIDS} };
-	my $sends = sub { value($admin, 'SELECT (chatrel.send_group_message(?, ?, as_user => ?)).id', @_) };
-	my $pump = sub { eval { $handle->pump_nb; 1 } or die "$name has ended:\n$errors" };
-	my $prints = sub {
-		my ($text) = @_;
-		my $found = wait_until(sub { $pump->(); return $output =~ /"group_message": ?\{.*"message": ?"\Q$text\E"/ }, 30);
-		ok($found, "$name: it prints \"$text\"") or diag("it has printed:\n$output$errors");
-	};
-	my $retries = sub { $pump->(); return map { $_ } $errors =~ /trying again in (\d+) ms/g };
-	my $listens = sub {
-		wait_until(sub { value($admin, q{SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND state = 'idle' AND query LIKE '%chatrel.sync%'}) });
-	};
+	my ($name, @command) = @_;
+	my %program = (name => $name, output => '', errors => '');
+	($program{proxy}, my $port) = start_proxy($node);
+	local %ENV = (%ENV, PGHOST => '127.0.0.1', PGPORT => $port, PGDATABASE => 'postgres', PGUSER => 'app',
+		SYNC_EVERY_MS => 500, ANSWER_WITHIN_MS => 500);
 
-	$prints->('before it begins');
-	$listens->();
+	$program{handle} = IPC::Run::start(\@command, '<', \undef, '>', \$program{output}, '2>', \$program{errors});
+	push @running, $program{proxy}, map { $_->{PID} } @{ $program{handle}{KIDS} };
+	return \%program;
+}
+
+# Takes in what they print.
+sub pump
+{
+	foreach my $program (@_)
+	{
+		eval { $program->{handle}->pump_nb; 1 } or die "$program->{name} has ended:\n$program->{errors}";
+	}
+	return;
+}
+
+# How long it has waited before it tried again, each time
+sub retries
+{
+	my ($program) = @_;
+
+	pump($program);
+	return $program->{errors} =~ /trying again in (\d+) ms/g;
+}
+
+# One play for all of them
+sub play
+{
+	my (@programs) = @_;
+	my $admin = connect_to($node);
+	my $sends = sub { value($admin, 'SELECT (chatrel.send_group_message(?, ?, as_user => ?)).id', @_) };
+	my $print = sub {
+		my ($text, $pattern) = @_;
+		$pattern //= qr/"group_message": ?\{.*"message": ?"\Q$text\E"/;
+		foreach my $program (@programs)
+		{
+			my $found = wait_until(sub { pump(@programs); return $program->{output} =~ $pattern }, 30);
+			ok($found, "$program->{name}: it prints \"$text\"") or diag("it has printed:\n" . substr($program->{output}, -2000) . $program->{errors});
+		}
+	};
+	my $listen = sub {
+		wait_until(sub { pump(@programs); return @programs ==
+					value($admin, q{SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND state = 'idle' AND query LIKE '%chatrel.sync%'}) })
+			or die 'they do not listen';
+	};
+	my $terminate = sub { value($admin, q{SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'app'}) };
+
+	$print->('before it begins');
+	$listen->();
 	$sends->(1, 'live', 1);
-	$prints->('live');
-	$sends->(1, "$name $_", 1 + $_ % 4) foreach 1 .. 300;
-	$prints->("$name 300");
+	$print->('live');
+	$sends->(1, "number $_", 1 + $_ % 4) foreach 1 .. 300;
+	$print->('number 300');
 
 	# longer than an event, and what JSON makes longer
 	$admin->do('SET chatrel.max_message_length = 10000');
 	$sends->(2, 'long ' . 'x' x 9000, 1);
 	$sends->(2, qq{"quoted"\nand two lines \\ \x{263a}}, 1);
 	$sends->(2, 'after the long one', 1);
-	$prints->('after the long one');
+	$print->('after the long one');
 
 	# what else happens, and what is only heard
-	my $message = $sends->(1, "$name is edited", 1);
-	$prints->("$name is edited");
+	my $message = $sends->(1, 'to be edited', 1);
+	$print->('to be edited');
 	value($admin, 'SELECT chatrel.edit_message(1, ?, ?, as_user => 1)', $message, 'edited');
 	value($admin, 'SELECT chatrel.add_reaction(1, ?, ?, as_user => 3)', $message, "\x{2603}");
 	value($admin, 'SELECT chatrel.pin_message(1, ?, as_user => 1)', $message);
 	value($admin, q{SELECT chatrel.publish(1, 'poll_opened', '{"datetime": "noon"}', as_user => 3)});
 	value($admin, 'SELECT chatrel.mark_read(1, ?, as_user => 3)', $message);
-	ok(wait_until(sub { $pump->(); return $output =~ /"read"/ }), "$name: it prints what else happens")
-		or diag("it has printed:\n$output$errors");
+	$print->('what else happens', qr/"read"/);
 
 	# a member leaves: the others are told to listen to another channel, to which also goes what the
 	# member said before in the same transaction
@@ -216,100 +244,102 @@ sub test_example
 	value($admin, 'SELECT chatrel.leave_group(1, as_user => 4)');
 	$admin->commit;
 	$sends->(1, 'after a member has left', 1);
-	$prints->('after a member has left');
-	like($output, qr/"goodbye".*"member_left"/s, "$name: first what a member says, and then that it has left");
+	$print->('after a member has left');
+	like($_->{output}, qr/"goodbye".*"member_left"/s, "$_->{name}: first what a member says, and then that it has left") foreach @programs;
 	$sends->(1, 'on the new channel', 1);
-	$prints->('on the new channel');
-	value($admin, 'SELECT chatrel.join_group(1, as_user => 4)');
+	$print->('on the new channel');
 
-	# a new group
-	my $group = value($admin, 'SELECT (chatrel.create_group(?, true, as_user => 1)).id', "new to $name");
+	# new groups: one that is joined, a private one with a role in it, a direct conversation
+	my $group = value($admin, q{SELECT (chatrel.create_group('new', true, as_user => 1)).id});
 	value($admin, 'SELECT chatrel.join_group(?, as_user => 2)', $group);
 	$sends->($group, 'in a new group', 1);
-	$prints->('in a new group');
+	$print->('in a new group');
+	my $club = value($admin, q{SELECT (chatrel.create_group('club', visibility => 'private', as_user => 1)).id});
+	value($admin, 'SELECT chatrel.invite(?, ARRAY[2], as_user => 1)', $club);
+	value($admin, 'SELECT chatrel.join_group(?, as_user => 2)', $club);
+	value($admin, q{SELECT chatrel.set_role(?, 2, 'moderator', as_user => 1)}, $club);
+	my $direct = value($admin, q{SELECT chatrel.direct_group(ARRAY[2], as_user => 3) ->> 'id'});
+	$sends->($direct, 'between us', 3);
+	$print->('between us');
 
 	# the connection ends, with messages before, while and after it is away
 	$sends->(1, 'just before it is terminated', 1);
-	value($admin, q{SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'app'});
+	$terminate->();
 	$sends->(1, "while it is away $_", 1) foreach 1 .. 150;
-	$prints->('while it is away 150');
-	$listens->();
+	$print->('while it is away 150');
+	$listen->();
 	$sends->(1, 'after it was terminated', 1);
-	$prints->('after it was terminated');
+	$print->('after it was terminated');
 
 	# a message that commits late, with a lower id than others that were printed
 	my $late = connect_to($node);
 	$late->begin_work;
 	value($late, q{SELECT chatrel.send_group_message(1, 'late', as_user => 1)});
 	$sends->(1, 'not late', 1);
-	$prints->('not late');
-	value($admin, q{SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'app'});
-	$listens->();
+	$print->('not late');
+	$terminate->();
+	$listen->();
 	$late->commit;
-	$prints->('late');
+	$print->('late');
 
 	# nothing comes from the server any more, nor goes there, and nobody says so
-	$listens->();
-	kill 'USR1', $proxy;
+	$listen->();
+	kill 'USR1', map { $_->{proxy} } @programs;
 	$sends->(1, 'after the connection was lost without a word', 1);
-	$prints->('after the connection was lost without a word');
+	$print->('after the connection was lost without a word');
 
-	# the server is away for a while: it tries again, less and less often
-	$admin->disconnect;
-	$late->disconnect;
-	my $tries = $retries->();
+	# the server is away for a while: they try again, less and less often
+	$_->disconnect foreach $admin, $late;
+	my %tries = map { $_->{name} => scalar(() = retries($_)) } @programs;
 	$node->stop;
-	ok(wait_until(sub { $retries->() >= $tries + 4 }), "$name: it tries again");
-	my @pauses = splice @{ [ $retries->() ] }, $tries, 4;
-	cmp_ok($pauses[3], '>=', 2 * $pauses[0], "... after longer and longer times: @pauses");
+	foreach my $program (@programs)
+	{
+		ok(wait_until(sub { (() = retries($program)) >= $tries{ $program->{name} } + 4 }), "$program->{name}: it tries again");
+		my @pauses = (retries($program))[ map { $tries{ $program->{name} } + $_ } 0 .. 3 ];
+		cmp_ok($pauses[3], '>=', 2 * $pauses[0], "... after longer and longer times: @pauses");
+	}
 	$node->start;
 	$admin = connect_to($node);
 	$sends->(1, 'after the restart', 1);
-	$prints->('after the restart');
-
+	$print->('after the restart');
 	$sends->(1, 'the end', 1);
-	$prints->('the end');
-	$pump->();
-	my @printed = map { decode_json($_) } split /\n/, $output;
-	is_deeply(apply_edits(@printed), [], "$name: nothing before the message that it is about");
-	is_deeply(comparable($admin, grep { body($_)->{datetime} } @printed), expected($admin), "$name: every event as it happened, once");
-	is_deeply([ grep { !body($_)->{datetime} } @printed ], [
-			{ poll_opened => { group_id => 1, user_id => 3, payload => { datetime => 'noon' } } },
-			{ read => { group_id => 1, user_id => 3, message_id => $message } } ], "$name: and what is only heard");
+	$print->('the end');
 
-	$handle->kill_kill;
-	kill 'KILL', $proxy;
-	reap($proxy);
-	@running = ();
-	$admin->do('TRUNCATE chatrel.groups_messages, chatrel.events CASCADE');
-	value($admin, q{SELECT chatrel.send_group_message(1, 'before it begins', as_user => 1)});
+	my $expected = expected($admin);
+	foreach my $program (@programs)
+	{
+		my $name = $program->{name};
+		my @printed = map { decode_json($_) } split /\n/, $program->{output};
+
+		is_deeply(apply_edits(@printed), [], "$name: nothing before the message that it is about");
+		is_deeply(comparable($admin, grep { body($_)->{datetime} } @printed), $expected, "$name: every event as it happened, once");
+		is_deeply([ grep { !body($_)->{datetime} } @printed ], [
+				{ poll_opened => { group_id => 1, user_id => 3, payload => { datetime => 'noon' } } },
+				{ read => { group_id => 1, user_id => 3, message_id => $message } } ], "$name: and what is only heard");
+		$program->{handle}->kill_kill;
+	}
 	$admin->disconnect;
+	kill 'KILL', map { $_->{proxy} } @programs;
+	reap(map { $_->{proxy} } @programs);
+	@running = ();
 	return;
 }
 
-subtest 'listener.c' => sub {
-	my ($command, $why_not) = listener_in_c();
+my %commands = (
+	'listener.c' => [ listener_in_c() ],
+	'listener.mjs' => [ listener_in_node() ],
+	map { ("listener_$_.py" => [ listener_in_python($_) ]) } 'psycopg', 'asyncpg');
+my @programs;
 
-	plan skip_all => $why_not unless $command;
-	test_example('listener.c', $command, '');
-};
-
-subtest 'listener.mjs' => sub {
-	my ($command, $why_not) = listener_in_node();
-
-	plan skip_all => $why_not unless $command;
-	test_example('listener.mjs', $command);
-};
-
-foreach my $module ('psycopg', 'asyncpg')
+foreach my $name (sort keys %commands)
 {
-	subtest "listener_$module.py" => sub {
-		my ($command, $why_not) = listener_in_python($module);
+	my ($command, $why_not) = @{ $commands{$name} };
 
-		plan skip_all => $why_not unless $command;
-		test_example("listener_$module.py", $command);
-	};
+	# The first argument of the program in C says how to connect; the environment does here.
+	push @programs, start_example($name, @$command, $name eq 'listener.c' ? '' : (), '2') if $command;
+	subtest $name => sub { plan skip_all => $why_not } unless $command;
 }
+play(@programs);
 
 foreach my $example (glob "$examples/listener*.*")
 {
