@@ -31,34 +31,38 @@ $node->safe_psql('postgres', q{
 
 # ---------- pgbouncer ----------
 
-# So many connections to the server, for however many clients
+# With the settings of test/clients/pgbouncer.ini, and so many connections to the server for all
+# clients of chat, and for those of chat_waiting
 sub start_pgbouncer
 {
-	my ($servers) = @_;
+	my ($servers, $waiting) = @_;
 	my $dir = PostgreSQL::Test::Utils::tempdir_short();
 	my $port = PostgreSQL::Test::Cluster::get_free_port();
-	my ($host, $server_port) = ($node->host, $node->port);
+	my $ini = slurp_file("$FindBin::RealBin/../clients/pgbouncer.ini");
+	my $server = sprintf('host=%s port=%d dbname=postgres', $node->host, $node->port);
+	my %settings = (listen_addr => '', listen_port => $port, unix_socket_dir => $dir, auth_type => 'trust', auth_file => "$dir/users",
+		ignore_startup_parameters => 'extra_float_digits', logfile => "$dir/log");
 
+	$ini =~ s/^chat = .*/chat = $server pool_size=$servers/m or die;
+	$ini =~ s/^chat_waiting = .*/chat_waiting = $server pool_size=@{[ $waiting \/\/ $servers ]}/m or die;
+	foreach my $name (keys %settings)
+	{
+		$ini =~ s/^$name = .*\n//m;
+		$ini .= "$name = $settings{$name}\n";
+	}
 	append_to_file("$dir/users", qq{"app" ""\n"nobody" ""\n});
-	append_to_file("$dir/ini", qq{
-[databases]
-postgres = host=$host port=$server_port dbname=postgres
-[pgbouncer]
-listen_addr =
-listen_port = $port
-unix_socket_dir = $dir
-auth_type = trust
-auth_file = $dir/users
-pool_mode = transaction
-default_pool_size = $servers
-max_client_conn = 100
-ignore_startup_parameters = extra_float_digits
-logfile = $dir/log
-});
+	append_to_file("$dir/ini", $ini);
 	my $handle = IPC::Run::start([ $pgbouncer, "$dir/ini" ], '<', \undef, '>', \my $output, '2>', \my $error);
-	wait_until(sub { $handle->pump_nb; eval { connect_to(undef, 'postgres', host => $dir, port => $port, user => 'app') } }, 20)
-		or BAIL_OUT("pgbouncer does not start: $error");
-	return { handle => $handle, connect => sub { connect_to(undef, 'postgres', host => $dir, port => $port, user => $_[0] // 'app') } };
+	my $connect = sub {
+		my ($user, $database) = @_;
+		return connect_to(undef, $database // 'chat', host => $dir, port => $port, user => $user // 'app');
+	};
+	my $full_pools = sub {
+		return scalar grep { (split /\|/)[3] } split /\n/, qx(psql -X -At -h $dir -p $port -U app -d pgbouncer -c 'SHOW POOLS');
+	};
+
+	wait_until(sub { $handle->pump_nb; eval { $connect->() } }, 20) or BAIL_OUT("pgbouncer does not start: $error");
+	return { handle => $handle, connect => $connect, full_pools => $full_pools };
 }
 
 sub stop_pgbouncer
@@ -173,5 +177,38 @@ is(join(' ', sort { $a <=> $b } @has), join(' ', @{ $admin->selectcol_arrayref('
 
 stop_pgbouncer($bouncer);
 abandon(@clients);
+
+# The trap: as many who wait as there are connections, and nobody else is served.
+sub waits
+{
+	my ($client, $user, $from) = @_;
+
+	$client->do("SELECT chatrel.sync('$from', wait => '1 minute', as_user => $user)", { pg_async => 1 });
+	return;
+}
+
+$bouncer = start_pgbouncer(1, 2);
+my ($waiter, $other) = map { $bouncer->{connect}->() } 1 .. 2;
+my %now = map { $_ => decode_json(value($admin, q{SELECT chatrel.sync('now', as_user => ?)}, $_))->{cursor} } 1, 2, 3;
+waits($waiter, 1, $now{1});
+wait_until(sub { value($admin, q{SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND wait_event_type = 'Extension'}) == 1 })
+	or die 'it does not wait';
+$other->do('SELECT 1', { pg_async => 1 });
+ok(wait_until(sub { $bouncer->{full_pools}->() == 1 }), 'caveat: in the pool of the others, who waits keeps them waiting');
+value($admin, q{SELECT chatrel.send_group_message(1, 'ends the wait', as_user => 3)});
+ok(wait_until(sub { $waiter->pg_ready && $other->pg_ready }), '... until there is something');
+$_->pg_result foreach $waiter, $other;
+
+# A pool of its own
+%now = map { $_ => decode_json(value($admin, q{SELECT chatrel.sync('now', as_user => ?)}, $_))->{cursor} } 1, 2, 3;
+my @waiters = map { $bouncer->{connect}->('app', 'chat_waiting') } 1 .. 3;
+waits($waiters[ $_ - 1 ], $_, $now{$_}) foreach 1 .. 3;
+ok(wait_until(sub { $bouncer->{full_pools}->() == 1 }), 'a pool of its own: three who wait have two connections');
+value($other, q{SELECT chatrel.send_group_message(1, 'to all who wait', as_user => 3)});
+ok(wait_until(sub { 3 == grep { $_->pg_ready } @waiters }), '... and others send meanwhile, to all of them');
+$_->pg_result foreach @waiters;
+
+stop_pgbouncer($bouncer);
+abandon($waiter, $other, @waiters);
 $node->stop;
 done_testing();
