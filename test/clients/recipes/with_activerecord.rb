@@ -20,9 +20,9 @@ rescue StandardError => e
   e
 end
 
-def config_of(database)
+def config_of(database, **more)
   config = { adapter: 'postgresql', host: ENV.fetch('PGHOST'), port: ENV.fetch('PGPORT'),
-             username: ENV.fetch('PGUSER'), database: database, pool: 1 }
+             username: ENV.fetch('PGUSER'), database: database, pool: 1, **more }
   ActiveRecord::DatabaseConfigurations::HashConfig.new('test', 'primary', config)
 end
 
@@ -103,7 +103,7 @@ Chat.as(2) do
     message = MessageByBoth.find([1, sent['id']])
     check('caveat: by the key of the table, the id is an array', [message.id, message.id_value], [[1, sent['id']], sent['id']])
   else
-    check('caveat: without a key that is named there is none', MessageByBoth.primary_key, nil)
+    check('caveat: without a key that is named there is no find', raised_by { MessageByBoth.find(sent['id']) }.class, ActiveRecord::UnknownPrimaryKey)
   end
 end
 check('of which nobody sees any', Message.count, 0)
@@ -175,9 +175,9 @@ check("#{'caveat: ' if HAS_COMPOSITE_KEYS}schema.rb where there is the extension
 # structure.sql, with config.active_record.schema_format = :sql
 Dir.mktmpdir do |folder|
   copy = "#{ENV.fetch('PGDATABASE')}_structure"
-  other.exec("CREATE DATABASE #{copy} TEMPLATE chat")
-  tasks = ->(database) { ActiveRecord::Tasks::PostgreSQLDatabaseTasks.new(config_of(database)) }
+  tasks = ->(*about, **more) { ActiveRecord::Tasks::PostgreSQLDatabaseTasks.new(config_of(*about, **more)) }
   tasks.call(ENV.fetch('PGDATABASE')).structure_dump("#{folder}/structure.sql", %w[-N chatrel --no-comments])
+  tasks.call(copy, template: 'chat').create
   tasks.call(copy).structure_load("#{folder}/structure.sql", nil)
   loaded = PG.connect(dbname: copy)
   check('structure.sql is loaded into a copy of a template that has the extension',

@@ -39,6 +39,12 @@ await checkErrors((user, text, readOnly) => as(user, async (tx) => {
 }), ({ original, name }) => [original.code, original.table, original.column, name],
 (sqlstate) => [sqlstate === '23505' ? 'SequelizeUniqueConstraintError' : 'SequelizeDatabaseError']);
 
+// The trap: sync() makes tables, and with alter or force changes or drops them; it is kept from that only
+// by not being their owner.
+const queries = [];
+const refused = await raisedBy(Message.sync({ alter: true, logging: (query) => queries.push(query) }));
+check('caveat: sync() would alter chatrel\'s tables', [queries.some((q) => /ALTER TABLE|CREATE TABLE/.test(q)), refused?.original.code], [true, '42501']);
+
 // The trap: a query that is not given the transaction is on another connection.
 check('caveat: without the transaction nobody acts',
   (await as(2, () => call('SELECT chatrel.current_user_id() AS id', [])))[0].id, null);
