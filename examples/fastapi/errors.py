@@ -17,6 +17,7 @@ STATUS = {
     '55000': 410,   # a cursor of another history: load the history anew
     '22001': 413,   # too long
     '22P05': 422, '22021': 422,  # a text that the database cannot have
+    '22000': 422,   # what asyncpg itself refuses: half of a character, an id that is too large
     '53400': 429,   # slow mode
     '25006': 503, '40001': 503, '40P01': 503, '54000': 503,  # try again
     '08': 503, '53': 503, '57': 503,  # the database is away, or ends, or begins
@@ -30,9 +31,6 @@ log = logging.getLogger('uvicorn.error')
 
 
 def status_of(error):
-    # asyncpg itself refuses an argument that the type cannot hold, a lone surrogate say.
-    if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
-        return 422
     if isinstance(error, LOST):
         return 503
     code = error.sqlstate

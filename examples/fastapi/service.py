@@ -166,8 +166,11 @@ async def until_gone(websocket):
 
 
 async def until_logged_out(session):
-    while await sessions.user_of(pool, session) is not None:
+    while True:
         await asyncio.sleep(CHECK_EVERY)
+        with contextlib.suppress(*errors.ERRORS):  # the database is away: asked again
+            if await sessions.user_of(pool, session) is None:
+                return
 
 
 def is_from_elsewhere(websocket):
@@ -202,8 +205,7 @@ async def serve(websocket, client, session):
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if not sent.done() and not gone.done():
-            is_over = logged_out.done() and not logged_out.exception()
-            await websocket.close(*(LOGGED_OUT if is_over else COME_AGAIN))
+            await websocket.close(*(LOGGED_OUT if logged_out.done() else COME_AGAIN))
     finally:
         for task in tasks:
             task.cancel()

@@ -31,10 +31,10 @@ foreach my $database ('play', 'demo')
 $node->safe_psql('play', slurp_file("$service/setup.sql"));
 $node->safe_psql('demo', slurp_file("$service/setup.sql") =~ s/^CREATE ROLE .*;$//mr);
 
-local %ENV = (%ENV, PGHOST => $node->host, PGPORT => $node->port, PGUSER => 'service', PYTHONDONTWRITEBYTECODE => 1);
+local %ENV = (%ENV, PGHOST => $node->host, PGPORT => $node->port, PYTHONDONTWRITEBYTECODE => 1);
 
 subtest 'the play' => sub {
-	local $ENV{PGDATABASE} = 'play';
+	local %ENV = (%ENV, PGDATABASE => 'play', PGUSER => 'service');
 	local $ENV{PORT} = PostgreSQL::Test::Cluster::get_free_port();
 	local $ENV{RESTART} = join ' ', 'pg_ctl', 'restart', '--silent', '--mode=immediate', map { "'$_'" }
 		'--pgdata=' . $node->data_dir, '--log=' . $node->logfile, '-o', '--cluster-name=' . $node->name;
@@ -51,10 +51,10 @@ subtest 'the play' => sub {
 };
 
 subtest 'the demo' => sub {
-	local $ENV{PGDATABASE} = 'demo';
 	my $demo = decode_json(slurp_file("$service/demo.json"));
+	local %ENV = (%ENV, PGDATABASE => 'demo', PGUSER => 'service');
 	my $loaded = IPC::Run::run([ 'python3', "$service/load_demo.py", "$service/demo.json" ], '<', \undef, '>&', \my $output);
-	my $admin = connect_to($node, 'demo');
+	my $admin = connect_to($node, 'demo', user => scalar getpwuid($>));
 
 	ok($loaded, 'it is loaded') or diag($output);
 	is_deeply($admin->selectcol_arrayref('SELECT username FROM app.users ORDER BY id'), [ map { $_->{username} } @{ $demo->{users} } ], 'the users');
