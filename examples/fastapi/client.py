@@ -82,7 +82,7 @@ class Client:
         more = True
         while more:
             try:
-                answer = await self.call(
+                answer = await self.call_until_answered(
                     '/sync' + (f'?cursor={quote(self.cursor)}' if self.cursor else ''))
             except urllib.error.HTTPError as error:
                 if error.code == 410:

@@ -35,7 +35,7 @@ local %ENV = (%ENV, PGHOST => $node->host, PGPORT => $node->port, PYTHONDONTWRIT
 
 subtest 'the play' => sub {
 	local %ENV = (%ENV, PGDATABASE => 'play', PGUSER => 'service');
-	local $ENV{PORT} = PostgreSQL::Test::Cluster::get_free_port();
+	local $ENV{PORTS} = join ' ', map { PostgreSQL::Test::Cluster::get_free_port() } 1, 2;
 	local $ENV{RESTART} = join ' ', 'pg_ctl', 'restart', '--silent', '--mode=immediate', map { "'$_'" }
 		'--pgdata=' . $node->data_dir, '--log=' . $node->logfile, '-o', '--cluster-name=' . $node->name;
 	my $output = '';

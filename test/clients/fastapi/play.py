@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Plays with the service of examples/fastapi, which it starts, kills and starts again, as several
-people with WebSockets.  test/t/063_fastapi.pl is its stage: it says where the database is, in PORT
-where the service is to be, and in RESTART how the database is restarted.
+people with WebSockets.  test/t/063_fastapi.pl is its stage: it says where the database is, in PORTS
+where the service is to be, in two processes, and in RESTART how the database is restarted.
 
 Lines are those of TAP without numbers.
 """
@@ -21,11 +21,11 @@ sys.path.insert(0, FOLDER)
 import asyncpg  # noqa: E402
 import client  # noqa: E402
 
-URL = f'http://127.0.0.1:{os.environ["PORT"]}'
+PORTS = os.environ['PORTS'].split()
 PATIENCE = 120  # seconds; what takes longer has failed
 client.SYNC_AFTER = 40  # so that cursors move while things break
 
-service = None
+processes = []
 
 
 def ok(condition, name, *details):
@@ -51,8 +51,8 @@ async def until(condition, name):
 class Person(client.Client):
     """A client that keeps what it handles, and what each of its WebSockets brought."""
 
-    def __init__(self, name):
-        super().__init__(URL, lambda event: self.events.append(event))
+    def __init__(self, name, port=PORTS[0]):
+        super().__init__(f'http://127.0.0.1:{port}', lambda event: self.events.append(event))
         self.name, self.events, self.brought = name, [], []
         self.is_new, self.task = True, None
 
@@ -89,15 +89,16 @@ class Person(client.Client):
 
 
 def start_service():
-    global service
-    service = subprocess.Popen([sys.executable, '-m', 'uvicorn', 'service:app',
-        '--port', os.environ['PORT'], '--log-level', 'warning'],
-        cwd=FOLDER, env={**os.environ, 'CHECK_EVERY_MS': '200', 'PYTHONDONTWRITEBYTECODE': '1'})
+    for port in PORTS:
+        processes.append(subprocess.Popen([sys.executable, '-m', 'uvicorn', 'service:app',
+            '--port', port, '--log-level', 'warning'],
+            cwd=FOLDER, env={**os.environ, 'CHECK_EVERY_MS': '200'}))
 
 
 def kill_service():
-    service.kill()
-    service.wait()
+    while processes:
+        processes[-1].kill()
+        processes.pop().wait()
 
 
 async def kill_and_start_service():
@@ -111,7 +112,7 @@ async def restart_database():
 
 
 async def cut_the_feed():
-    """The one connection that hears everything, while the others go on."""
+    """The connections that hear everything, while the others go on."""
     conn = await asyncpg.connect()
     await conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE application_name = 'chatrel feed'")
@@ -121,7 +122,7 @@ async def cut_the_feed():
 # ---------------------------------------------------------------- the article
 
 async def people():
-    ann, ben, cleo = Person('ann'), Person('ben'), Person('cleo')
+    ann, ben, cleo = Person('ann'), Person('ben', PORTS[1]), Person('cleo')
     for person in ann, ben, cleo:
         answer = await person.call_until_answered('/sign_up',
             {'username': person.name, 'password': 'secret'})
@@ -202,7 +203,7 @@ async def wrong_requests(ann, cleo, group):
 async def strangers_are_not_let_in(ann):
     async def refused(headers):
         try:
-            async with client.websockets.connect(f'{URL.replace("http", "ws")}/ws',
+            async with client.websockets.connect(f'ws://127.0.0.1:{PORTS[0]}/ws',
                     **{client.HEADERS: headers}):
                 return False
         except client.websockets.WebSocketException as error:
