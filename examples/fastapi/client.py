@@ -8,6 +8,7 @@ It shows what a client of the service does so that it misses nothing: it opens t
 same again, with the cursor of the last /sync.
 """
 import asyncio
+import http.client
 import json
 import random
 import sys
@@ -22,7 +23,8 @@ SYNC_EVERY = 30  # seconds, if nothing is heard
 REMEMBER = 20000  # events that were handled: more than can come twice
 RETRY_FIRST = 0.2  # seconds; then twice as long, and so on
 RETRY_LONGEST = 10
-LOST = (OSError, asyncio.TimeoutError, websockets.WebSocketException)
+LOST = (OSError, asyncio.TimeoutError, http.client.HTTPException, ValueError,  # half an answer
+    websockets.WebSocketException)
 # The name of an argument, which version 14 has changed
 HEADERS = ('extra_headers' if int(websockets.__version__.split('.')[0]) < 14
     else 'additional_headers')
@@ -62,7 +64,7 @@ class Client:
         while True:
             try:
                 return await self.call(path, body)
-            except (OSError, ValueError) as error:  # an HTTPError is one, too
+            except LOST as error:  # an HTTPError is an OSError
                 if getattr(error, 'code', 503) != 503:
                     raise
             await asyncio.sleep(delay * random.uniform(0.5, 1))
