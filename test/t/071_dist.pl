@@ -23,7 +23,9 @@ sub runs
 {
 	my (@command) = @_;
 
-	IPC::Run::run(\@command, '<', \undef, '>', \my $output, '2>', \my $errors) or die "@command: $output$errors";
+	my ($output, $errors) = ('', '');
+
+	IPC::Run::run(\@command, '<', \undef, '>', \$output, '2>', \$errors) or die "@command: $output$errors";
 	return $output;
 }
 
