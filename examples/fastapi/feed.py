@@ -1,8 +1,8 @@
 """Everything that happens, from one connection: what is heard, and after an interruption what was
 missed, each event once and in order.
 
-An interruption ends with listen_all, and then sync_all from the last cursor; what is heard meanwhile
-waits.  Only what sync_all returns moves the cursor.
+An interruption ends with listen_all, and then sync_all from the last cursor; what is heard
+meanwhile waits.  Only what sync_all returns moves the cursor.
 """
 import asyncio
 import json
