@@ -45,6 +45,13 @@ PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
+# The archive for PGXN: what git has
+.PHONY: dist
+dist:
+	$(here)script/check-meta
+	git -C $(here) archive --format=zip --prefix=chatrel-$(EXTVERSION)/ \
+		--output=$(CURDIR)/chatrel-$(EXTVERSION).zip HEAD
+
 $(built_sql)/chatrel--$(EXTVERSION).sql: $(sql_parts) $(here)Makefile
 	mkdir -p sql
 	awk 'FNR == 1 { of_privileges = 0 } \

@@ -1,0 +1,53 @@
+"""What an error of the database is in HTTP: one table, for all endpoints."""
+import asyncio
+import logging
+
+import asyncpg
+from fastapi.responses import JSONResponse
+
+# By SQLSTATE; with "+" where the error has a TABLE NAME, which tells what the user may not do from
+# what the service may not; or by the class, the first two characters.
+STATUS = {
+    '22023': 400, '22P02': 400, '22003': 400, '22007': 400, '22008': 400, '23502': 400,
+    '28000': 401,   # nobody to act as
+    '42501+': 403,  # no member, banned, muted, a role that is too low, a block
+    'P0002': 404,   # it does not exist, or must not be seen
+    '23505': 409,   # the name is taken
+    '55000+': 409,  # archived, the last owner, too late to edit
+    '55000': 410,   # a cursor of another history: load the history anew
+    '22001': 413,   # too long
+    '22P05': 422, '22021': 422,  # a text that the database cannot have
+    '22000': 422,   # what asyncpg itself refuses: half of a character, an id that is too large
+    '53400': 429,   # slow mode
+    '25006': 503, '40001': 503, '40P01': 503, '54000': 503,  # try again
+    '08': 503, '53': 503, '57': 503,  # the database is away, or ends, or begins
+}
+
+# What asyncpg raises where the connection is lost, or cannot be had
+LOST = (OSError, asyncio.TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+ERRORS = (asyncpg.PostgresError, *LOST)
+
+log = logging.getLogger('uvicorn.error')
+
+
+def status_of(error):
+    if isinstance(error, LOST):
+        return 503
+    code = error.sqlstate
+    with_table = code + '+' if error.table_name else code
+    return STATUS.get(with_table) or STATUS.get(code) or STATUS.get(code[:2]) or 500
+
+
+async def answer(_request, error):
+    """An exception handler for FastAPI."""
+    status = status_of(error)
+    if status >= 500:
+        log.error('%r', error)
+        words = {500: 'this failed, and the service has noted why', 503: 'try again'}
+        retry = {'Retry-After': '1'} if status == 503 else None
+        return JSONResponse({'detail': words[status]}, status, retry)
+    body = {'detail': str(error)}
+    for field in 'sqlstate', 'table_name', 'column_name', 'constraint_name':
+        if getattr(error, field, None):
+            body[field] = getattr(error, field)
+    return JSONResponse(body, status)
