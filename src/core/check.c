@@ -116,6 +116,17 @@ require_datetime(FunctionCallInfo fcinfo, int argno, const char *name)
 	return value;
 }
 
+/*
+ * In microseconds, and without the calendar, in which adding a long interval to a time
+ * is an error: a month has 30 days.
+ */
+double
+interval_span(const Interval *interval)
+{
+	return interval->time +
+		(interval->day + (double) interval->month * DAYS_PER_MONTH) * USECS_PER_DAY;
+}
+
 /* An array of ids, none of them null. */
 ArrayType *
 require_ids(FunctionCallInfo fcinfo, int argno, const char *name)

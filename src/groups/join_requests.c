@@ -114,7 +114,7 @@ static bool
 request_to_join(int64 group_id, int64 user_id)
 {
 	char	   *username = lock_user_to_join(user_id);
-	Entry	state;
+	Entry		state;
 
 	keep_group(group_id);
 	if (!read_entry(&state, group_id, user_id))

@@ -142,7 +142,7 @@ chatrel_create_invite_link(PG_FUNCTION_ARGS)
 	int64		user_id = acting_user(fcinfo);
 	text	   *token = make_token();
 	Datum		values[] = {Int64GetDatum(group_id), PointerGetDatum(hash_token(token)),
-		Int64GetDatum(user_id), TimestampTzGetDatum(expires), Int32GetDatum(max_uses)};
+	Int64GetDatum(user_id), TimestampTzGetDatum(expires), Int32GetDatum(max_uses)};
 	char		nulls[] = {' ', ' ', ' ', PG_ARGISNULL(1) ? 'n' : ' ', PG_ARGISNULL(2) ? 'n' : ' ', '\0'};
 	OwnerScope	scope;
 
