@@ -80,7 +80,8 @@ static struct
 }			pending;
 
 /* What the worker has to announce itself, if anything */
-static const RelayAnnouncer *announcer = NULL;
+static MakeEvents make_events = NULL;
+static EventsMade events_made = NULL;
 
 PGDLLEXPORT void chatrel_relay_main(Datum main_arg);
 
@@ -371,7 +372,7 @@ static void
 make_announcements(void)
 {
 	int			nevents;
-	Event	   *events = announcer->make(&nevents);
+	Event	   *events = make_events(&nevents);
 
 	if (nevents == 0)
 		return;
@@ -525,7 +526,7 @@ static void
 worker_announce(void)
 {
 	if (worker_try_deliver(make_announcements))
-		announcer->made();
+		events_made();
 }
 
 void
@@ -593,9 +594,10 @@ chatrel_relay_status(PG_FUNCTION_ARGS)
 }
 
 void
-relay_set_announcer(const RelayAnnouncer * callbacks)
+relay_set_announcer(MakeEvents make, EventsMade made)
 {
-	announcer = callbacks;
+	make_events = make;
+	events_made = made;
 }
 
 void

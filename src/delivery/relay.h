@@ -21,13 +21,10 @@ extern void relay_end_of_transaction(bool committed);
  * database, when it is asked, makes events of it, in a transaction of its own and
  * with the rights of the tables' owner; and says so when they are delivered.
  */
-typedef struct RelayAnnouncer
-{
-	Event	   *(*make) (int *nevents);
-	void		(*made) (void);
-}			RelayAnnouncer;
+typedef Event *(*MakeEvents) (int *nevents);
+typedef void (*EventsMade) (void);
 
-extern void relay_set_announcer(const RelayAnnouncer * callbacks);
+extern void relay_set_announcer(MakeEvents make, EventsMade made);
 extern void relay_ask_for_announcements(Oid database);
 
 extern void relay_init(void);

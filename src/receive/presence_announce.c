@@ -129,7 +129,5 @@ presence_events_made(void)
 void
 presence_announce_init(void)
 {
-	static const RelayAnnouncer announcer = {make_presence_events, presence_events_made};
-
-	relay_set_announcer(&announcer);
+	relay_set_announcer(make_presence_events, presence_events_made);
 }

@@ -89,6 +89,9 @@ chatrel_presence_main(Datum main_arg)
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
+
+	/* To no database, but so that pg_stat_activity shows it. */
+	BackgroundWorkerInitializeConnectionByOid(InvalidOid, InvalidOid, 0);
 	presence_attach_watcher(MyLatch);
 
 	for (;;)
@@ -110,7 +113,7 @@ presence_watcher_init(void)
 {
 	BackgroundWorker worker = {0};
 
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS;
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = RESTART_S;
 	strlcpy(worker.bgw_library_name, "chatrel", sizeof(worker.bgw_library_name));
