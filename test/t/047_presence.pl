@@ -307,6 +307,47 @@ subtest 'typing' => sub {
 	ok(wait_until(sub { value($admin, 'SELECT chatrel.typing(1, 1)') }), 'after a while again');
 };
 
+subtest 'who may type' => sub {
+	my $says = sub { return eval { value($admin, 'SELECT chatrel.typing(?, ?)', @_) } // $admin->state };
+	my $direct = value($admin, q{SELECT (chatrel.direct_group('{7}', 8) ->> 'id')::bigint});
+
+	is($says->(1, 5), 'P0002', 'no stranger');
+	is($says->(99, 1), 'P0002', 'no such group');
+	$admin->do('SELECT chatrel.mute_member(1, 3, as_user => 1)');
+	is($says->(1, 3), '42501', 'nobody who is muted');
+	is($says->($direct, 7), 1, 'in a direct conversation');
+	$admin->do('SELECT chatrel.block(7, as_user => 8)');
+	is($says->($direct, 7) . $says->($direct, 8), '4250142501', 'but not where there is a block');
+	$admin->do(q{SELECT chatrel.update_group(1, slow_mode => '1 h', as_user => 1)});
+	is($says->(1, 4), 1, 'in slow mode');
+	$admin->do(q{SELECT chatrel.send_group_message(1, 'x', as_user => 4)});
+	is($says->(1, 4), 0, 'which it has nothing to do with');
+	$admin->do(q{SELECT chatrel.update_group(1, posting => 'moderators', as_user => 1)});
+	is($says->(1, 4), '42501', 'where members post');
+	$admin->do(q{SELECT chatrel.archive_group(2, as_user => 6)});
+	is($says->(2, 6), '55000', 'not in an archived group');
+	my @heard;
+	value($admin, q{SELECT chatrel.publish(1, 'the_end', '{}', 1)});
+	wait_until(sub { push @heard, $hearer->hear(0.1); return grep { /the_end/ } @heard });
+	is_deeply([ grep { /typing/ } @heard ], ['{"typing": {"group_id": 1, "user_id": 4}}'], 'nothing is heard of the others');
+};
+
+subtest 'an attacker' => sub {
+	$admin->do($_) foreach 'CREATE ROLE eve LOGIN', 'GRANT USAGE ON SCHEMA chatrel TO eve', q{UPDATE chatrel.users SET role_name = 'eve' WHERE id = 5},
+		'SELECT chatrel.unfollow(6, as_user => 5)';
+	my $eve = connect_to($node, 'postgres', user => 'eve');
+	report('1 h', 1, 6);
+	is($eve->selectrow_array(q{SELECT count(*) FROM chatrel.presence('{1,2,3,4,6,99}') WHERE online}), 0, 'sees no stranger');
+	foreach my $call (q{chatrel.presence('{1}', 4)}, q{chatrel.report_online('{1}', '0')}, q{chatrel.presence_status()})
+	{
+		ok(!eval { $eve->do("SELECT * FROM $call"); 1 }, $call);
+		is($eve->state, '42501', 'is denied');
+	}
+	is(online_to(2), '1 4', 'nothing has changed');
+	$eve->disconnect;
+	report('0', 1, 6);
+};
+
 subtest 'a crash of the server' => sub {
 	report('1 h', 1);
 	my $log = -s $node->logfile;
