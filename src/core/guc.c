@@ -151,7 +151,7 @@ guc_init_presence(void)
 							"How many users can be online at the same time, in all databases.",
 							"Needs chatrel in shared_preload_libraries. 0 switches presence and typing off.",
 							&guc_presence_users,
-							10000, 0, 10 * 1000 * 1000,
+							10000, 0, 1000 * 1000,
 							process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP,
 							0,
 							NULL, NULL, NULL);

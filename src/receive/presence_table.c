@@ -60,6 +60,7 @@ typedef struct PresenceShared
 {
 	int			room;
 	int			free;			/* the first place that is */
+	int			ever_used;		/* all behind these places are free */
 	uint64		turned_away;
 	Latch	   *watcher;
 	TimestampTz wakes_at;		/* when the watcher looks again by itself */
@@ -226,7 +227,7 @@ user_is_online(const PresenceUser *user, TimestampTz now)
 static void
 remove_offline_users(TimestampTz now)
 {
-	for (int i = 0; i < presence->room; i++)
+	for (int i = 0; i < presence->ever_used; i++)
 		if (presence->users[i].used && !user_is_online(&presence->users[i], now))
 			remove_user(&presence->users[i]);
 }
@@ -253,6 +254,7 @@ find_or_add_user(const PresenceKey *key, TimestampTz now)
 	user->used = true;
 	user->next = *bucket;
 	*bucket = user - presence->users;
+	presence->ever_used = Max(presence->ever_used, *bucket + 1);
 	return user;
 }
 
@@ -392,7 +394,7 @@ presence_status(PresenceStatus *status)
 
 	status->online = 0;
 	LWLockAcquire(USERS_LOCK, LW_SHARED);
-	for (int i = 0; i < presence->room; i++)
+	for (int i = 0; i < presence->ever_used; i++)
 		status->online += presence->users[i].used && user_is_online(&presence->users[i], now);
 	status->room = presence->room;
 	status->turned_away = presence->turned_away;
@@ -420,7 +422,7 @@ presence_changes(PresenceChange *changes, int most)
 	int			count = 0;
 
 	LWLockAcquire(USERS_LOCK, LW_SHARED);
-	for (int i = 0; i < presence->room && count < most; i++)
+	for (int i = 0; i < presence->ever_used && count < most; i++)
 	{
 		const PresenceUser *user = &presence->users[i];
 
@@ -502,7 +504,7 @@ presence_sweep(Oid *databases, int most, long *wait)
 	int			count = 0;
 
 	LWLockAcquire(USERS_LOCK, LW_EXCLUSIVE);
-	for (int i = 0; i < presence->room; i++)
+	for (int i = 0; i < presence->ever_used; i++)
 	{
 		PresenceUser *user = &presence->users[i];
 

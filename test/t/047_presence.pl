@@ -8,6 +8,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use JSON::PP;
+use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Realtime;
@@ -115,7 +116,7 @@ subtest 'who listens is online until the session ends' => sub {
 	is_deeply([ heard_from($hearer, 1, 1, 'false') ], ['1 1 false'], 'a backend that is terminated');
 	abandon($dbh);
 
-	my $pid = spawn(sub { session_of(1); POSIX::pause() });
+	my $pid = spawn(sub { my $kept = session_of(1); POSIX::pause() });
 	heard_from($hearer, 1, 1, 'true');
 	kill 'KILL', $pid;
 	reap($pid);
@@ -305,6 +306,7 @@ subtest 'typing' => sub {
 	wait_until(sub { push @heard, grep { /typing/ } $hearer->hear(0.1); return @heard >= 2 });
 	is_deeply(\@heard, [ '{"typing": {"group_id": 1, "user_id": 1}}', '{"typing": {"group_id": 1, "user_id": 2}}' ], 'members hear it');
 	ok(wait_until(sub { value($admin, 'SELECT chatrel.typing(1, 1)') }), 'after a while again');
+	ok(wait_until(sub { grep { /typing/ } $hearer->hear(0.1) }), 'and heard');
 };
 
 subtest 'who may type' => sub {
