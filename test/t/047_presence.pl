@@ -34,8 +34,8 @@ my ($admin, $gateway, $hearer);
 sub connect_all
 {
 	$admin = connect_to($node);
-	$gateway = Realtime::Listener->new($node, 'chatrel.listen_all()');
-	$hearer = Realtime::Listener->new($node, 'chatrel.listen(4)');
+	$gateway = Realtime::Listener->new($node, 'chatrel.listen_all()', presence => 1);
+	$hearer = Realtime::Listener->new($node, 'chatrel.listen(4)', presence => 1);
 	heard_from($_, 1, 4, 'true') foreach $gateway, $hearer;
 	return;
 }
@@ -203,7 +203,7 @@ subtest 'the watcher holds nothing up' => sub {
 };
 
 subtest 'who is told' => sub {
-	my $stranger = Realtime::Listener->new($node, 'chatrel.listen(5)');
+	my $stranger = Realtime::Listener->new($node, 'chatrel.listen(5)', presence => 1);
 	report('1 h', 1, 5, 6);
 	heard_from($hearer, 1, 1, 'true');
 	is(online_to(5), '5', 'a stranger sees itself alone');
@@ -218,7 +218,7 @@ subtest 'who is told' => sub {
 	$admin->do('SELECT chatrel.unblock(1, as_user => 6)');
 
 	# The group that is told goes around who is not to know
-	my @listeners = map { Realtime::Listener->new($node, "chatrel.listen($_)") } 2, 3;
+	my @listeners = map { Realtime::Listener->new($node, "chatrel.listen($_)", presence => 1) } 2, 3;
 	heard_from($hearer, 1, 3, 'true');
 	$admin->do('SELECT chatrel.block(1, as_user => 2)');
 	heard_until($_, '1 3 true') foreach @listeners;
@@ -277,7 +277,7 @@ subtest 'databases' => sub {
 	$admin->do('CREATE DATABASE other');
 	set_up($node, database => 'other');
 	my $dbh = session_of(1, database => 'other');
-	my $listener = Realtime::Listener->new($node, 'chatrel.listen(2)', database => 'other');
+	my $listener = Realtime::Listener->new($node, 'chatrel.listen(2)', database => 'other', presence => 1);
 	heard_from($listener, 1, 2, 'true');
 	is(online_to(2), '4', 'the same id is another user');
 	is(value($dbh, q{SELECT count(*) FROM chatrel.presence('{1,2}', 3) WHERE online}), 2, 'who is online there');
