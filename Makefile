@@ -2,18 +2,18 @@
 #
 #   make && make install && make installcheck [PG_CONFIG=/path/to/pg_config]
 #
-# The version stands in chatrel.control alone.
+# The version stands in chatrel.control; chatrel_search.control must have the same.
 
 # Where this file is, when building outside the source tree
 here := $(dir $(lastword $(MAKEFILE_LIST)))
 
-EXTENSION = chatrel
+EXTENSION = chatrel chatrel_search
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(here)chatrel.control)
 
 MODULE_big = chatrel
 
 # The rooms of src/, in the order in which they may use each other (script/check-layers)
-ROOMS = core delivery relationships groups messages receive whiteboards users
+ROOMS = core delivery relationships groups messages receive search whiteboards users
 SOURCES = $(foreach room,$(ROOMS),$(sort $(wildcard $(here)src/$(room)/*.c))) $(here)src/chatrel.c
 OBJS = $(patsubst $(here)%.c,%.o,$(SOURCES))
 
@@ -22,19 +22,21 @@ OBJS = $(patsubst $(here)%.c,%.o,$(SOURCES))
 SQL_PARTS = schema users relationships people groups invitations events messages marks \
 	delivery receive whiteboards
 sql_parts = $(SQL_PARTS:%=$(here)sql/parts/%.sql)
-# Outside the source tree it is named in full, or make would take one that it finds in there.
-DATA_built = $(if $(filter-out ./,$(here)),$(CURDIR)/)sql/chatrel--$(EXTVERSION).sql
+# chatrel_search, for who wants to search, is one part.
+# Outside the source tree they are named in full, or make would take those that it finds in there.
+built_sql = $(if $(filter-out ./,$(here)),$(CURDIR)/)sql
+DATA_built = $(built_sql)/chatrel--$(EXTVERSION).sql $(built_sql)/chatrel_search--$(EXTVERSION).sql
 
 SHLIB_EXPORTS = src/exports.txt
 PG_CPPFLAGS = -I$(here)src -DCHATREL_VERSION='"$(EXTVERSION)"'
 
 REGRESS = install identity groups group_rules invitations direct messages relationships errors limits security whiteboards \
-	link link_condition link_verify uninstall marks sync one_statement gateway conversations people
+	link link_condition link_verify uninstall marks sync one_statement gateway conversations people search
 REGRESS_OPTS = --inputdir=$(srcdir)/test --outputdir=.
 ISOLATION = iso_delivery iso_leave_send iso_create_group iso_join iso_delete_user iso_gateway \
 	iso_channel_order iso_listen iso_sync iso_whiteboard iso_follow iso_follow_delete iso_follow_savepoint \
 	iso_follow_counters iso_follow_event iso_one_statement iso_edit iso_purge iso_marks iso_link \
-	iso_link_names iso_block iso_invite iso_direct iso_told
+	iso_link_names iso_block iso_invite iso_direct iso_told iso_roles iso_search
 ISOLATION_OPTS = --inputdir=$(srcdir)/test --outputdir=. --load-extension=chatrel
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl
@@ -43,13 +45,17 @@ PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-$(DATA_built): $(sql_parts) $(here)Makefile
+$(built_sql)/chatrel--$(EXTVERSION).sql: $(sql_parts) $(here)Makefile
 	mkdir -p sql
 	awk 'FNR == 1 { of_privileges = 0 } \
 		/^-- privileges$$/ { of_privileges = 1; next } \
 		of_privileges { privileges = privileges $$0 "\n"; next } \
 		{ print } \
 		END { printf "%s", privileges }' $(sql_parts) > $@
+
+$(built_sql)/chatrel_search--$(EXTVERSION).sql: $(here)sql/parts/search.sql
+	mkdir -p sql
+	cp $< $@
 
 # A build outside the source tree needs the folders; a change of a header, all objects.
 FOLDERS = $(ROOMS:%=$(CURDIR)/src/%)

@@ -1,15 +1,14 @@
 /*
  * listener.c
- *	  Prints the messages of a chatrel user's groups as they come, each once.
+ *	  Prints what happens in a chatrel user's groups as it comes, a line of JSON each.
  *
  *	cc -o listener listener.c -I$(pg_config --includedir) -L$(pg_config --libdir) -lpq
  *	./listener "dbname=app" 7	(how to connect; which user to be, or else the role's)
  *
- * sync() gives every message once, also those that were sent while nobody was
- * connected; it needs the cursor of its last answer, which belongs with what is done
- * with the messages.  NOTIFY only says when to call it.  So, for every connection:
- * sync; LISTEN; sync again, for what came between the two; then whenever something
- * is heard, and now and then, as a connection may be gone without a word.
+ * sync() gives every event once, also those of the time when nobody was connected; its
+ * cursor belongs with what is done with them.  NOTIFY brings the same objects: here it
+ * says when to sync, and brings what is not kept.  Who is connected LISTENs, then syncs,
+ * and again when something is heard; and now and then, as it may be gone without a word.
  */
 #include <poll.h>
 #include <stdbool.h>
@@ -18,7 +17,6 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
 #include "libpq-fe.h"
 
 /* In milliseconds; the time before it tries again doubles with every failure. */
@@ -33,18 +31,15 @@
 #define CONNECT "connect_timeout=10 keepalives_idle=20 keepalives_interval=5" \
 	" keepalives_count=3 tcp_user_timeout=20000 "
 
-/* The server takes the answer apart: a row for each message, or one without. */
+/* The server takes the answer apart: a row for each event, or one without. */
 #define SYNC_SQL \
-	"SELECT answer ->> 'cursor', answer ->> 'more', m ->> 'id', m ->> 'group_id'," \
-	" m ->> 'sender_id', m -> 'message' FROM chatrel.sync($1, as_user => $2) AS answer" \
-	" LEFT JOIN jsonb_array_elements(answer -> 'messages') WITH ORDINALITY AS e (m, n) ON true" \
-	" ORDER BY n"
-#define LISTEN_SQL "SELECT chatrel.listen(as_user => $2), $1::text"
-#define LISTEN_GROUP_SQL "SELECT chatrel.listen_group($1, as_user => $2)"
+	"SELECT answer ->> 'cursor', answer ->> 'more', event" \
+	" FROM chatrel.sync($1, as_user => $2) AS answer LEFT JOIN" \
+	" jsonb_array_elements(answer -> 'events') WITH ORDINALITY AS e (event, n) ON true ORDER BY n"
 
 static PGconn *conn;
 static const char *user;		/* or NULL */
-static char *cursor;			/* NULL: all messages there are */
+static char *cursor;			/* NULL: all events there are */
 
 /* Waits until something comes, and takes it in; false if nothing does. */
 static bool
@@ -73,56 +68,58 @@ run(const char *sql, const char *argument)
 	if (!PQisBusy(conn) && PQresultStatus(result) == PGRES_TUPLES_OK)
 		return result;
 	fprintf(stderr, "%s", PQisBusy(conn) ? "no answer\n" : PQerrorMessage(conn));
-	sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-	if (sqlstate != NULL && strcmp(sqlstate, "55000") == 0)
+	if ((sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE)) && !strcmp(sqlstate, "55000"))
 		free(cursor), cursor = NULL;	/* then all is printed again */
 	PQclear(result);
 	return NULL;
 }
 
-/* Prints what is new, page by page. */
+/* Every event comes here, heard or caught up with: {kind: {...}}. */
+#define handle(event) (puts(event), fflush(stdout))
+
+/* Handles what is new, page by page. */
 static bool
 catch_up(void)
 {
-	for (bool more = true; more;)
-	{
-		PGresult   *result = run(SYNC_SQL, cursor);
+	PGresult   *result;
 
-		if (result == NULL)
+	for (bool more = true; more; PQclear(result))
+	{
+		if ((result = run(SYNC_SQL, cursor)) == NULL)
 			return false;
 		for (int i = 0; i < PQntuples(result); i++)
 			if (!PQgetisnull(result, i, 2))
-				printf("%s group %s user %s: %s\n", PQgetvalue(result, i, 2),
-					   PQgetvalue(result, i, 3), PQgetvalue(result, i, 4),
-					   PQgetvalue(result, i, 5));
-		fflush(stdout);
+				handle(PQgetvalue(result, i, 2));
 		free(cursor);
 		cursor = strdup(PQgetvalue(result, 0, 0));
 		more = strcmp(PQgetvalue(result, 0, 1), "true") == 0;
-		PQclear(result);
 	}
 	return true;
 }
 
-/* Until the connection is lost, or something fails; false if it has not come to listen. */
-static bool
-go_on(void)
+/* What was heard: sync has it if it is kept (it has an id and a datetime), and goes first. */
+static void
+hear(const char *event)
 {
-	PGresult   *listening = catch_up() ? run(LISTEN_SQL, NULL) : NULL;
+	char		group[21];
+	int			kept = 0;
 
-	PQclear(listening);
-	while (listening != NULL && catch_up())
-	{
-		PGnotify   *notify = PQnotifies(conn);
-		char		group[21];
+	sscanf(event, "{\"%*[a-z_]\": {\"id\":%*[ \"0-9], \"datetime\":%n", &kept);
+	if (sscanf(event, "{\"relisten\": {\"group_id\":%*[ \"]%20[0-9]", group) == 1)
+		PQclear(run("SELECT chatrel.listen_group($1, as_user => $2)", group));
+	else if (!kept && catch_up())
+		handle(event);
+}
 
-		if (notify == NULL && take_in(SYNC_EVERY))
-			notify = PQnotifies(conn);
-		for (; notify != NULL; PQfreemem(notify), notify = PQnotifies(conn))
-			if (sscanf(notify->extra, "{\"relisten\": {\"group_id\":%*[ \"]%20[0-9]", group) == 1)
-				PQclear(run(LISTEN_GROUP_SQL, group));
-	}
-	return listening != NULL;
+static void
+wait_and_hear(void)
+{
+	PGnotify   *notify = PQnotifies(conn);
+
+	if (notify == NULL && take_in(SYNC_EVERY))
+		notify = PQnotifies(conn);
+	for (; notify != NULL; PQfreemem(notify), notify = PQnotifies(conn))
+		hear(notify->extra);
 }
 
 int
@@ -130,20 +127,23 @@ main(int argc, char **argv)
 {
 	char		conninfo[1000];
 	int			delay = RETRY_FIRST;
-	int			pause;
 
 	snprintf(conninfo, sizeof(conninfo), CONNECT "%s", argc > 1 ? argv[1] : "");
 	user = argc > 2 ? argv[2] : NULL;
 	srand(getpid() ^ time(NULL));
-	for (;;)
+	for (;; delay = delay < RETRY_LONGEST / 2 ? 2 * delay : RETRY_LONGEST)
 	{
+		PGresult   *listening;
+		int			pause;
+
 		conn = PQconnectdb(conninfo);
-		if (PQstatus(conn) == CONNECTION_OK && go_on())
-			delay = RETRY_FIRST;
-		pause = delay / 2 + rand() % (delay / 2);	/* not all clients at once */
-		fprintf(stderr, "%strying again in %d ms\n", PQerrorMessage(conn), pause);
+		listening = run("SELECT chatrel.listen(as_user => $2), $1::text", NULL);
+		for (; listening != NULL && catch_up(); delay = RETRY_FIRST)
+			wait_and_hear();
+		PQclear(listening);
 		PQfinish(conn);
+		pause = delay / 2 + rand() % (delay / 2);	/* not all clients at once */
+		fprintf(stderr, "trying again in %d ms\n", pause);
 		poll(NULL, 0, pause);
-		delay = delay < RETRY_LONGEST / 2 ? 2 * delay : RETRY_LONGEST;
 	}
 }

@@ -10,6 +10,7 @@
  *	  groups/		groups, and who is in them
  *	  messages/		messages
  *	  receive/		how a client receives: history, LISTEN, sync
+ *	  search/		searching messages, for the extension chatrel_search
  *	  relationships/	the follow graph
  *	  whiteboards/	whiteboards and their stickers, each one document
  *	  users/		the users there are, and the application's table of them

@@ -10,7 +10,7 @@ CREATE TABLE chatrel.groups_messages (
 	datetime timestamptz NOT NULL DEFAULT now(),
 	group_id bigint NOT NULL REFERENCES chatrel.groups ON DELETE CASCADE,
 	sender_id bigint NOT NULL,
-	message text CHECK (message <> ''),
+	message text,
 	xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
 	reply_to_id bigint,
 	mentions bigint[],
@@ -26,7 +26,8 @@ CREATE TABLE chatrel.groups_messages (
  * send, and not by that of the constraint: src/messages/keys.c says why.  For the
  * sender there is no constraint at all, whose check would lock the user after the
  * membership; the triggers check both sides.
- * The same trigger asks for a text, or a deletion: a CHECK of that would cost a send a tenth.
+ * The same trigger asks for a text that is not empty, or a deletion: CHECKs of that would
+ * cost a send a tenth.
  */
 DO $$
 DECLARE
@@ -43,11 +44,12 @@ CREATE FUNCTION chatrel.check_message_keys() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'chatrel_check_message_keys'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER;
 COMMENT ON FUNCTION chatrel.check_message_keys() IS
-	'the trigger of groups_messages that checks the group, the sender and the text of a row that '
-	'no send has made';
+	'the trigger of groups_messages that checks the text of a row, and the group and the sender of '
+	'one that no send has made';
 
 -- The last of them all: others may change the row before.
-CREATE TRIGGER zz_check_message_keys BEFORE INSERT ON chatrel.groups_messages
+CREATE TRIGGER zz_check_message_keys BEFORE INSERT OR UPDATE OF message, deleted_at
+	ON chatrel.groups_messages
 	FOR EACH ROW EXECUTE FUNCTION chatrel.check_message_keys();
 COMMENT ON TRIGGER zz_check_message_keys ON chatrel.groups_messages IS
 	'the group and the sender must exist, and a text unless the message is deleted';

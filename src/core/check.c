@@ -153,6 +153,15 @@ error_change_suppressed(const char *table)
 			 err_table(table)));
 }
 
+/* Of what the transaction's snapshot does not have, as PostgreSQL says it of a row. */
+void
+error_concurrent_change(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not serialize access due to a concurrent change")));
+}
+
 /* Has a statement changed what it had to?  Only a trigger keeps it from that. */
 void
 check_changed(uint64 nrows, uint64 expected, const char *table)

@@ -36,6 +36,7 @@ extern ArrayType *require_ids(FunctionCallInfo fcinfo, int argno, const char *na
 #define MAX_TRIES	10
 
 pg_noreturn extern void error_change_suppressed(const char *table);
+pg_noreturn extern void error_concurrent_change(void);
 extern void check_changed(uint64 nrows, uint64 expected, const char *table);
 
 #endif							/* CHATREL_CHECK_H */

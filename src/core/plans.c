@@ -33,8 +33,8 @@
 
 static planner_hook_type prev_planner_hook = NULL;
 
-/* The text of the plan that is running, if it goes by an index. */
-static const char *running_by_index = NULL;
+/* The plan that is running, if it goes by an index. */
+static const SqlPlan *running_by_index = NULL;
 
 static Oid
 function_owner(Oid fn_oid)
@@ -117,20 +117,22 @@ plan_prepare(SqlPlan *plan)
 static PlannedStmt *
 plan_query(PLANNER_PARAMETERS)
 {
-	static const char *const ways[] = {"enable_seqscan", "enable_bitmapscan",
-	"enable_hashjoin", "enable_mergejoin", "jit"};
+	static const char *const ways[] = {"enable_seqscan", "enable_hashjoin",
+	"enable_mergejoin", "jit"};
 	planner_hook_type next = prev_planner_hook ? prev_planner_hook : standard_planner;
 	PlannedStmt *result;
 	int			nest_level;
 
 	if (running_by_index == NULL || query_string == NULL ||
-		strcmp(query_string, running_by_index) != 0)
+		strcmp(query_string, running_by_index->sql) != 0)
 		return next(PLANNER_ARGUMENTS);
 
 	nest_level = NewGUCNestLevel();
 	for (int i = 0; i < lengthof(ways); i++)
 		(void) set_config_option(ways[i], "off", PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("enable_bitmapscan", running_by_index->by_bitmap ? "on" : "off",
+							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	result = next(PLANNER_ARGUMENTS);
 	AtEOXact_GUC(true, nest_level);
 	return result;
@@ -203,11 +205,11 @@ PlanResult
 plan_run(SqlPlan *plan, PlanAccess access, Datum *values, const char *nulls)
 {
 	MemoryContext context = CurrentMemoryContext;
-	const char *outer = running_by_index;
+	const SqlPlan *outer = running_by_index;
 	PlanResult	result;
 
 	plan_prepare(plan);
-	running_by_index = plan->by_index ? plan->sql : NULL;
+	running_by_index = plan->by_index ? plan : NULL;
 	plan_check(plan, plan_execute(plan, access, values, nulls));
 	running_by_index = outer;
 	MemoryContextSwitchTo(context);
@@ -226,7 +228,7 @@ plan_fill(SqlPlan *plan, ReturnSetInfo *rsinfo, const Datum *values, const char 
 	DestReceiver *dest = CreateDestReceiver(DestTuplestore);
 	SPIExecuteOptions options = {0};
 	ParamListInfo params = makeParamList(plan->nargs);
-	const char *outer = running_by_index;
+	const SqlPlan *outer = running_by_index;
 	bool		pushed;
 
 	plan_prepare(plan);
@@ -243,7 +245,7 @@ plan_fill(SqlPlan *plan, ReturnSetInfo *rsinfo, const Datum *values, const char 
 	options.params = params;
 	options.read_only = true;
 	options.dest = dest;
-	running_by_index = plan->by_index ? plan->sql : NULL;
+	running_by_index = plan->by_index ? plan : NULL;
 	pushed = push_own_changes();
 	plan_check(plan, SPI_execute_plan_extended(plan->handle, &options));
 	if (pushed)

@@ -25,6 +25,8 @@ typedef struct SqlPlan
 	bool		by_index;		/* it reads the few rows that an index gives;
 								 * the planner, who does not know the limit,
 								 * may think of all that there are */
+	bool		by_bitmap;		/* and that index gives no rows in order, but
+								 * a bitmap of them, as one of kind gin */
 	SPIPlanPtr	handle;			/* made when first run, kept for the session */
 } SqlPlan;
 
@@ -39,6 +41,12 @@ typedef struct SqlPlan
 #define LE " OPERATOR(pg_catalog.<=) "
 #define GT " OPERATOR(pg_catalog.>) "
 #define GE " OPERATOR(pg_catalog.>=) "
+
+/*
+ * A time that may be null, to be compared: IS DISTINCT FROM, NULLIF, IN and their like
+ * look their operator up by name (script/check-sql).
+ */
+#define TIME_OR(time, instead)	"COALESCE(" time ", '" instead "'::pg_catalog.timestamptz)"
 
 /* What owner_begin() found and owner_end() puts back. */
 typedef struct OwnerScope

@@ -22,6 +22,9 @@
 
 #include "core/version.h"
 
+/* Those that have functions in this library, of one version */
+static const char *const extensions[] = {"chatrel", "chatrel_search"};
+
 /*
  * Is it known that the versions match?  An update changes functions or tables,
  * of which every session is told; the row of pg_extension is in no cache.
@@ -29,9 +32,9 @@
 static bool known_to_match = false;
 static uint64 invalidations = 0;
 
-/* The version of the extension in this database; null if it is not there. */
+/* The version of an extension in this database; null if it is not there. */
 static char *
-installed_version(void)
+installed_version(const char *extension)
 {
 	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
 	ScanKeyData key;
@@ -40,7 +43,7 @@ installed_version(void)
 	char	   *version = NULL;
 
 	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
-				CStringGetDatum("chatrel"));
+				CStringGetDatum(extension));
 	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
@@ -57,7 +60,25 @@ installed_version(void)
 	return version;
 }
 
-/* Without the extension there is nothing that could differ. */
+/*
+ * The extension in this database that is not of the library's version, if any: one
+ * that is not there has nothing that could differ.
+ */
+static const char *
+extension_that_differs(char **version)
+{
+	for (int i = 0; i < lengthof(extensions); i++)
+	{
+		*version = installed_version(extensions[i]);
+		if (*version == NULL)
+			continue;
+		if (strcmp(*version, CHATREL_VERSION) != 0)
+			return extensions[i];
+		pfree(*version);
+	}
+	return NULL;
+}
+
 bool
 version_matches(void)
 {
@@ -67,23 +88,27 @@ version_matches(void)
 
 	if (known_to_match)
 		return true;
-	version = installed_version();
-	matches = version == NULL || strcmp(version, CHATREL_VERSION) == 0;
+	matches = extension_that_differs(&version) == NULL;
 	known_to_match = matches && before == invalidations;
-	if (version != NULL)
-		pfree(version);
 	return matches;
 }
 
 void
 check_version(void)
 {
-	if (!version_matches())
+	const char *extension;
+	char	   *version;
+
+	if (version_matches())
+		return;
+	extension = extension_that_differs(&version);
+	if (extension != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("library of chatrel is of version %s, but the extension of version %s",
-						CHATREL_VERSION, installed_version()),
-				 errhint("Run ALTER EXTENSION chatrel UPDATE; if that was done, connect again, or restart a server that preloads chatrel.")));
+						CHATREL_VERSION, version),
+				 errhint("Run ALTER EXTENSION %s UPDATE; if that was done, connect again, or restart a server that preloads chatrel.",
+						 extension)));
 }
 
 static void

@@ -280,6 +280,7 @@ queue_copy(char **records, uint64 *position)
 		Size		size;
 		int			npromised;
 
+		CHECK_FOR_INTERRUPTS();
 		if (!queue_lock_slot(false))
 			return 0;
 		room = 2 * (my_slot->head - my_slot->tail);

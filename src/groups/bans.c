@@ -2,8 +2,9 @@
  * bans.c
  *	  Who may not come into a group.
  *
- * The banned user is locked before the memberships, FOR NO KEY UPDATE: whoever lets
- * it in holds it FOR SHARE (joining.c, invitations.c).
+ * The banned user is locked before the memberships, FOR NO KEY UPDATE: whoever invites
+ * it holds it FOR SHARE (invitations.c), and whoever lets it in as a ban does
+ * (joining.c).
  */
 #include "postgres.h"
 
@@ -29,7 +30,7 @@ static SqlPlan ban_add = {
 	.sql = "INSERT INTO chatrel.groups_bans AS b (group_id, user_id, banned_by, until)"
 	" VALUES ($1, $2, $3, $4) ON CONFLICT (group_id, user_id) DO UPDATE"
 	" SET banned_by = EXCLUDED.banned_by, banned_at = EXCLUDED.banned_at, until = EXCLUDED.until"
-	" WHERE b.until IS DISTINCT FROM EXCLUDED.until",
+	" WHERE " TIME_OR("b.until", "infinity") NE TIME_OR("EXCLUDED.until", "infinity"),
 	.expected = SPI_OK_INSERT,
 	PLAN_ARGS(INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID)
 };
@@ -48,7 +49,8 @@ static SqlPlan bans_of_group = {
 	" AND (b.until IS NULL OR b.until" GT "pg_catalog.statement_timestamp())"
 	" ORDER BY b.banned_at, b.user_id",
 	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID)
+	PLAN_ARGS(INT8OID),
+	.by_index = true
 };
 
 PG_FUNCTION_INFO_V1(chatrel_ban_member);

@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 
 #include "core/check.h"
 #include "core/identity.h"
@@ -72,9 +73,11 @@ create_or_find(Datum *values)
 static int64
 begin_conversation(const UserList *people, int64 user_id, Datum *values)
 {
-	PlanResult	users = lock_user_list(people);
+	PlanResult	users;
 	int64		group_id;
 
+	PreventCommandIfReadOnly("chatrel.direct_group()");
+	users = lock_user_list(people);
 	require_listed_users(people, &users);
 	require_contact(user_id, values[0]);
 	group_id = create_or_find(values);

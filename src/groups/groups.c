@@ -107,7 +107,7 @@ chatrel_create_group(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("chatrel.create_group()");
 	owner_begin(&scope, fcinfo);
-	username = lock_user_to_join(user_id);
+	username = keep_user(user_id);
 	created = create_group(values, nulls);
 	result = result_as_row(&created, 0, fcinfo);
 	if (join_this_group || strcmp(visibility, "public") != 0)

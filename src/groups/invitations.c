@@ -85,8 +85,22 @@ static SqlPlan invitations_page = {
 	.by_index = true
 };
 
+/* As the members see it, who must not know which of them count */
+static SqlPlan invitations_of_group = {
+	.sql = "SELECT i.user_id, u.username, i.invited_by, i.created_at"
+	" FROM (SELECT user_id,"
+	" pg_catalog.array_agg(invited_by ORDER BY created_at, invited_by) AS invited_by,"
+	" pg_catalog.min(created_at) AS created_at FROM chatrel.groups_invitations"
+	" WHERE group_id" EQ "$1 AND user_id" GT "$2 GROUP BY user_id ORDER BY user_id LIMIT $3) i"
+	" JOIN chatrel.users u ON u.id" EQ "i.user_id ORDER BY i.user_id",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8OID, INT8OID),
+	.by_index = true
+};
+
 PG_FUNCTION_INFO_V1(chatrel_invite);
 PG_FUNCTION_INFO_V1(chatrel_invitations);
+PG_FUNCTION_INFO_V1(chatrel_group_invitations);
 PG_FUNCTION_INFO_V1(chatrel_decline_invitation);
 PG_FUNCTION_INFO_V1(chatrel_withdraw_invitation);
 
@@ -172,6 +186,7 @@ chatrel_invite(PG_FUNCTION_ARGS)
 	actor_id = acting_user(fcinfo);
 	require_user_list(&list, fcinfo, 1, actor_id, MAX_INVITED);
 
+	PreventCommandIfReadOnly("chatrel.invite()");
 	owner_begin(&scope, fcinfo);
 	added = invite(group_id, actor_id, &list);
 	owner_end(&scope);
@@ -187,7 +202,8 @@ chatrel_invitations(PG_FUNCTION_ARGS)
 	int64		after = PG_ARGISNULL(0) ? PG_INT64_MIN : PG_GETARG_INT64(0);
 	int			row_limit = require_limit(fcinfo, 1, "row_limit");
 	int64		user_id = acting_user(fcinfo);
-	Datum		values[5] = {Int64GetDatum(user_id), Int64GetDatum(after), Int64GetDatum(row_limit)};
+	Datum		values[5] = {Int64GetDatum(user_id), Int64GetDatum(after),
+	Int64GetDatum(row_limit)};
 	OwnerScope	scope;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -214,6 +230,7 @@ chatrel_decline_invitation(PG_FUNCTION_ARGS)
 	OwnerScope	scope;
 	bool		declined;
 
+	PreventCommandIfReadOnly("chatrel.decline_invitation()");
 	owner_begin(&scope, fcinfo);
 	require_user(user_id);
 	declined = plan_run(&user_is_invited, PLAN_LATEST, values, NULL).nrows > 0 &&
@@ -223,7 +240,28 @@ chatrel_decline_invitation(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(declined);
 }
 
-/* ---------- taking back ---------- */
+/* ---------- the group ---------- */
+
+Datum
+chatrel_group_invitations(PG_FUNCTION_ARGS)
+{
+	int64		group_id = require_int64(fcinfo, 0, "group_id");
+	int64		after = PG_ARGISNULL(1) ? PG_INT64_MIN : PG_GETARG_INT64(1);
+	int			row_limit = require_limit(fcinfo, 2, "row_limit");
+	int64		user_id = acting_user(fcinfo);
+	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(after),
+	Int64GetDatum(row_limit)};
+	OwnerScope	scope;
+
+	InitMaterializedSRF(fcinfo, 0);
+
+	owner_begin(&scope, fcinfo);
+	check_membership(user_id, group_id);
+	plan_fill(&invitations_of_group, (ReturnSetInfo *) fcinfo->resultinfo, values, NULL);
+	owner_end(&scope);
+
+	return (Datum) 0;
+}
 
 /* A member takes back its own; who admits users, everybody's. */
 Datum
@@ -236,6 +274,7 @@ chatrel_withdraw_invitation(PG_FUNCTION_ARGS)
 	OwnerScope	scope;
 	bool		withdrawn;
 
+	PreventCommandIfReadOnly("chatrel.withdraw_invitation()");
 	owner_begin(&scope, fcinfo);
 	hold_membership(&member, actor_id, group_id, ACT_KEEP);
 	withdrawn = remove_invitations(group_id, user_id,

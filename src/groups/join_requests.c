@@ -20,7 +20,7 @@
 
 static SqlPlan request_add = {
 	.sql = "INSERT INTO chatrel.groups_join_requests (group_id, user_id) VALUES ($1, $2)"
-	" ON CONFLICT (group_id, user_id) DO NOTHING",
+	" ON CONFLICT (user_id, group_id) DO NOTHING",
 	.expected = SPI_OK_INSERT,
 	PLAN_ARGS(INT8OID, INT8OID)
 };
@@ -138,6 +138,7 @@ chatrel_request_to_join(PG_FUNCTION_ARGS)
 	OwnerScope	scope;
 	bool		asked;
 
+	PreventCommandIfReadOnly("chatrel.request_to_join()");
 	owner_begin(&scope, fcinfo);
 	asked = request_to_join(group_id, user_id);
 	owner_end(&scope);
@@ -153,6 +154,7 @@ chatrel_withdraw_join_request(PG_FUNCTION_ARGS)
 	OwnerScope	scope;
 	bool		withdrawn;
 
+	PreventCommandIfReadOnly("chatrel.withdraw_join_request()");
 	owner_begin(&scope, fcinfo);
 	require_user(user_id);
 	withdrawn = remove_join_request(group_id, user_id);
@@ -211,6 +213,7 @@ chatrel_decide_join_request(PG_FUNCTION_ARGS)
 	OwnerScope	scope;
 	bool		decided;
 
+	PreventCommandIfReadOnly("chatrel.decide_join_request()");
 	owner_begin(&scope, fcinfo);
 	decided = decide(group_id, actor_id, user_id, accept);
 	owner_end(&scope);

@@ -2,11 +2,13 @@
  * joining.c
  *	  Coming into a group, and leaving it.
  *
- * Whoever joins is locked FOR SHARE first, and whoever bans a user locks it FOR NO
- * KEY UPDATE: so of the two the second finds what the first has done.
+ * Whoever joins, or asks to, is locked FOR NO KEY UPDATE first, as whoever bans a user
+ * locks it, while whoever invites one locks it FOR SHARE: so of any two of them the
+ * second finds what the first has done.  No member is banned, invited or asks to join.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 
@@ -29,7 +31,8 @@ static SqlPlan join_state = {
 	" WHERE r.group_id" EQ "g.id AND r.user_id" EQ "$2)"
 	" FROM chatrel.groups g WHERE g.id" EQ "$1",
 	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID, INT8OID)
+	PLAN_ARGS(INT8OID, INT8OID),
+	.by_index = true
 };
 
 /* $3 null: whoever has made them; locked in order, before they are deleted */
@@ -90,7 +93,8 @@ static SqlPlan leave_state = {
 	" FROM chatrel.groups g LEFT JOIN chatrel.groups_members m"
 	" ON m.group_id" EQ "g.id AND m.user_id" EQ "$2 WHERE g.id" EQ "$1",
 	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID, INT8OID)
+	PLAN_ARGS(INT8OID, INT8OID),
+	.by_index = true
 };
 
 PG_FUNCTION_INFO_V1(chatrel_join_group);
@@ -129,8 +133,9 @@ remove_invitations(int64 group_id, int64 user_id, int64 invited_by)
 {
 	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id),
 	Int64GetDatum(invited_by)};
+	const char *nulls = invited_by == 0 ? "  n" : NULL;
 
-	return plan_run(&invitations_remove, PLAN_CASCADE, values, invited_by == 0 ? "  n" : NULL).nrows;
+	return plan_run(&invitations_remove, PLAN_CASCADE, values, nulls).nrows;
 }
 
 bool
@@ -210,7 +215,8 @@ check_may_join(const Entry *state, int64 group_id, int64 user_id, JoinReason rea
 
 /*
  * Makes the user a member, and settles what was to lead to it; false if it is one.
- * Once more where the user is just leaving.
+ * A request is taken before the membership is written, as who decides it does.  Once
+ * more where the user is just leaving.
  */
 bool
 join(int64 group_id, int64 user_id, int64 actor_id, JoinReason reason)
@@ -220,7 +226,6 @@ join(int64 group_id, int64 user_id, int64 actor_id, JoinReason reason)
 	for (int i = 0; i < MAX_TRIES; i++)
 	{
 		Entry		state;
-		bool		joined;
 
 		if (!read_entry(&state, group_id, user_id))
 			error_group_not_found(group_id);
@@ -228,13 +233,17 @@ join(int64 group_id, int64 user_id, int64 actor_id, JoinReason reason)
 		{
 			if (stays_member(group_id, user_id))
 				return false;
+			if (IsolationUsesXactSnapshot())
+				error_concurrent_change();
 			continue;
 		}
 		check_may_join(&state, group_id, user_id, reason);
-		joined = add_member(group_id, user_id, actor_id, username);
 		if (state.is_awaited)
+		{
+			keep_group(group_id);
 			forget_admission(group_id, user_id);
-		return joined;
+		}
+		return add_member(group_id, user_id, actor_id, username);
 	}
 	error_change_suppressed("groups_members");
 }
@@ -267,7 +276,8 @@ leave_as_owner(int64 group_id, int64 user_id)
 	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id)};
 	MemberPair	pair;
 
-	plan_run(&group_lock, PLAN_WRITE, values, NULL);
+	if (plan_run(&group_lock, PLAN_WRITE, values, NULL).nrows == 0)
+		error_group_not_found(group_id);
 	lock_two_members(&pair, group_id, user_id, user_id, true);
 	if (pair.has_actor && pair.actor.role == ROLE_OWNER && pair.owners == 1 &&
 		plan_run(&other_members, PLAN_WRITE, values, NULL).nrows > 0)

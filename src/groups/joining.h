@@ -16,8 +16,7 @@
 
 /*
  * A condition: may the user come in by an invitation?  One by a member that has
- * blocked the user, or is blocked by it, counts for others only (invitations.c); the
- * view my_invitations has the same rule.
+ * blocked the user, or is blocked by it, counts for others only (invitations.c).
  */
 #define INVITED(group_id, user_id) \
 	"EXISTS (SELECT FROM chatrel.groups_invitations i" \

@@ -15,6 +15,7 @@
 #include "catalog/pg_type.h"
 #include "common/cryptohash.h"
 #include "common/sha2.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -143,9 +144,11 @@ chatrel_create_invite_link(PG_FUNCTION_ARGS)
 	text	   *token = make_token();
 	Datum		values[] = {Int64GetDatum(group_id), PointerGetDatum(hash_token(token)),
 	Int64GetDatum(user_id), TimestampTzGetDatum(expires), Int32GetDatum(max_uses)};
-	char		nulls[] = {' ', ' ', ' ', PG_ARGISNULL(1) ? 'n' : ' ', PG_ARGISNULL(2) ? 'n' : ' ', '\0'};
+	char		nulls[] = {' ', ' ', ' ', PG_ARGISNULL(1) ? 'n' : ' ',
+	PG_ARGISNULL(2) ? 'n' : ' ', '\0'};
 	OwnerScope	scope;
 
+	PreventCommandIfReadOnly("chatrel.create_invite_link()");
 	owner_begin(&scope, fcinfo);
 	keep_group(group_id);
 	lock_membership(user_id, group_id, ACT_ADMIT);
@@ -194,6 +197,7 @@ chatrel_join_by_link(PG_FUNCTION_ARGS)
 	check_not_null(fcinfo, 0, "token");
 	user_id = acting_user(fcinfo);
 
+	PreventCommandIfReadOnly("chatrel.join_by_link()");
 	owner_begin(&scope, fcinfo);
 	group_id = join_by_link(PG_GETARG_TEXT_PP(0), user_id);
 	owner_end(&scope);
@@ -210,6 +214,7 @@ chatrel_revoke_invite_links(PG_FUNCTION_ARGS)
 	OwnerScope	scope;
 	uint64		revoked;
 
+	PreventCommandIfReadOnly("chatrel.revoke_invite_links()");
 	owner_begin(&scope, fcinfo);
 	lock_membership(user_id, group_id, ACT_ADMIT);
 	revoked = plan_run(&links_revoke, PLAN_WRITE, values, NULL).nrows;

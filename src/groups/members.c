@@ -32,7 +32,8 @@ static SqlPlan member_lock = {
 	" FROM chatrel.groups_members m JOIN chatrel.groups g ON g.id" EQ "m.group_id"
 	" WHERE m.group_id" EQ "$1 AND m.user_id" EQ "$2 FOR KEY SHARE OF m",
 	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID, INT8OID)
+	PLAN_ARGS(INT8OID, INT8OID),
+	.by_index = true
 };
 
 /* The same for who only reads */
@@ -41,7 +42,8 @@ static SqlPlan member_read = {
 	" FROM chatrel.groups_members m JOIN chatrel.groups g ON g.id" EQ "m.group_id"
 	" WHERE m.group_id" EQ "$1 AND m.user_id" EQ "$2",
 	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID, INT8OID)
+	PLAN_ARGS(INT8OID, INT8OID),
+	.by_index = true
 };
 
 /* In slow mode; of two sends of one member at the same time the second finds the first. */
@@ -80,9 +82,16 @@ static SqlPlan group_is_public = {
 	PLAN_ARGS(INT8OID)
 };
 
-/* Waits for a delete_user(), and then finds the user deleted, or keeps it off. */
+/* Both wait for a delete_user(), and then find the user deleted, or keep it off. */
 static SqlPlan user_share = {
 	.sql = "SELECT username FROM chatrel.users WHERE id" EQ "$1 AND deleted_at IS NULL FOR SHARE",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID)
+};
+
+static SqlPlan user_lock = {
+	.sql = "SELECT username FROM chatrel.users WHERE id" EQ "$1 AND deleted_at IS NULL"
+	" FOR NO KEY UPDATE",
 	.expected = SPI_OK_SELECT,
 	PLAN_ARGS(INT8OID)
 };
@@ -96,7 +105,8 @@ static SqlPlan member_add = {
 	" FROM chatrel.groups g WHERE g.id" EQ "$1 FOR KEY SHARE"
 	" ON CONFLICT (group_id, user_id) DO NOTHING",
 	.expected = SPI_OK_INSERT,
-	PLAN_ARGS(INT8OID, INT8OID)
+	PLAN_ARGS(INT8OID, INT8OID),
+	.by_index = true
 };
 
 /* $3: not if it is an owner */
@@ -106,7 +116,8 @@ static SqlPlan member_remove = {
 	" AND NOT ($3 AND m.role" EQ "'owner')"
 	" RETURNING u.username",
 	.expected = SPI_OK_DELETE_RETURNING,
-	PLAN_ARGS(INT8OID, INT8OID, BOOLOID)
+	PLAN_ARGS(INT8OID, INT8OID, BOOLOID),
+	.by_index = true
 };
 
 /* Who are named in $2, and the owners if $3, in the order of their ids */
@@ -118,41 +129,6 @@ static SqlPlan members_lock = {
 	.expected = SPI_OK_SELECT,
 	PLAN_ARGS(INT8OID, INT8ARRAYOID, BOOLOID),
 	.by_index = true
-};
-
-/* A DELETE locks in the order in which it comes upon the rows: they are locked before it. */
-static SqlPlan memberships_remove = {
-	.sql = "WITH mine AS MATERIALIZED ("
-	"SELECT group_id FROM chatrel.groups_members WHERE user_id" EQ "$1"
-	" ORDER BY group_id FOR UPDATE), gone AS ("
-	"DELETE FROM chatrel.groups_members m USING mine, chatrel.users u"
-	" WHERE m.group_id" EQ "mine.group_id AND m.user_id" EQ "$1 AND u.id" EQ "m.user_id"
-	" RETURNING m.group_id, m.role" EQ "'owner' AS owned, u.username)"
-	" SELECT group_id, username, owned FROM gone ORDER BY group_id",
-	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID)
-};
-
-/*
- * Who comes after the last owner, who is deleted: the first of the moderators, or of
- * the members.  Nobody is waited for, which would be out of the order of locks: who
- * is being deleted or removed is passed over.
- */
-static SqlPlan owner_succeed = {
-	.sql = "UPDATE chatrel.groups_members m SET role = 'owner' FROM"
-	" (SELECT c.user_id FROM chatrel.groups_members c WHERE c.group_id" EQ "$1"
-	" AND NOT EXISTS (SELECT FROM chatrel.groups_members o"
-	" WHERE o.group_id" EQ "$1 AND o.role" EQ "'owner')"
-	" ORDER BY c.role DESC, c.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) next"
-	" WHERE m.group_id" EQ "$1 AND m.user_id" EQ "next.user_id RETURNING m.user_id",
-	.expected = SPI_OK_UPDATE_RETURNING,
-	PLAN_ARGS(INT8OID)
-};
-
-static SqlPlan any_membership = {
-	.sql = "SELECT FROM chatrel.groups_members WHERE user_id" EQ "$1 LIMIT 1",
-	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID)
 };
 
 /* ---------- errors ---------- */
@@ -268,13 +244,16 @@ lock_membership(int64 user_id, int64 group_id, GroupAct act)
 	require_act(&member, act);
 }
 
-/* Whether a user that was found to be a member is one until the transaction ends */
+/*
+ * Whether a user that was found to be a member, by what has committed, is one until
+ * the transaction ends
+ */
 bool
 stays_member(int64 group_id, int64 user_id)
 {
 	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id)};
 
-	return plan_run(&member_lock, PLAN_WRITE, values, NULL).nrows > 0;
+	return plan_run(&member_lock, PLAN_LATEST, values, NULL).nrows > 0;
 }
 
 /*
@@ -433,16 +412,32 @@ record_role(int64 group_id, int64 user_id, int64 actor_id, GroupRole role)
 	record_event(&changed);
 }
 
-/* Locks a user that is to join something against its deletion; returns its name. */
-char *
-lock_user_to_join(int64 user_id)
+static char *
+name_of_locked_user(SqlPlan *lock, int64 user_id)
 {
 	Datum		values[] = {Int64GetDatum(user_id)};
-	PlanResult	user = plan_run(&user_share, PLAN_WRITE, values, NULL);
+	PlanResult	user = plan_run(lock, PLAN_WRITE, values, NULL);
 
 	if (user.nrows == 0)
 		error_user_not_found(user_id);
 	return result_cstring(&user, 0, 1);
+}
+
+/* Locks a user against its deletion; returns its name. */
+char *
+keep_user(int64 user_id)
+{
+	return name_of_locked_user(&user_share, user_id);
+}
+
+/*
+ * Locks a user that joins, or asks to, against who invites it as well, or bans it:
+ * each of them finds what the one before has done.  Returns its name.
+ */
+char *
+lock_user_to_join(int64 user_id)
+{
+	return name_of_locked_user(&user_lock, user_id);
 }
 
 /*
@@ -475,7 +470,7 @@ add_member(int64 group_id, int64 user_id, int64 actor_id, const char *username)
  * What follows a removal: the group gets a new channel when it commits, so that
  * the removed member hears no more, and the old one a last word to the others.
  */
-static void
+void
 announce_removal(int64 group_id, int64 user_id, int64 actor_id, const char *username,
 				 const char *reason)
 {
@@ -507,35 +502,4 @@ remove_member(int64 group_id, int64 user_id, int64 actor_id, const char *reason,
 			return false;
 	}
 	error_change_suppressed("groups_members");
-}
-
-/* A group that has lost its last owner gets another, if there is anybody. */
-static void
-find_successor(int64 group_id)
-{
-	Datum		values[] = {Int64GetDatum(group_id)};
-	PlanResult	next = plan_run(&owner_succeed, PLAN_WRITE, values, NULL);
-
-	if (next.nrows > 0)
-		record_role(group_id, result_int64(&next, 0, 1), 0, ROLE_OWNER);
-}
-
-/* The administration does it: there is no actor. */
-void
-remove_all_memberships(int64 user_id)
-{
-	Datum		values[] = {Int64GetDatum(user_id)};
-	PlanResult	removed = plan_run(&memberships_remove, PLAN_CASCADE, values, NULL);
-
-	if (plan_run(&any_membership, PLAN_LATEST, values, NULL).nrows > 0)
-		error_change_suppressed("groups_members");
-	for (uint64 i = 0; i < removed.nrows; i++)
-	{
-		int64		group_id = result_int64(&removed, i, 1);
-
-		CHECK_FOR_INTERRUPTS();
-		announce_removal(group_id, user_id, 0, result_cstring(&removed, i, 2), LEFT_BY_DELETION);
-		if (DatumGetBool(result_datum(&removed, i, 3)))
-			find_successor(group_id);
-	}
 }

@@ -37,11 +37,13 @@ extern void require_right_of_actor(const MemberPair *pair, int64 group_id, int64
 extern void check_membership(int64 user_id, int64 group_id);
 extern void check_right(int64 user_id, int64 group_id, GroupAct act);
 
+extern char *keep_user(int64 user_id);
 extern char *lock_user_to_join(int64 user_id);
 extern bool add_member(int64 group_id, int64 user_id, int64 actor_id, const char *username);
 extern bool remove_member(int64 group_id, int64 user_id, int64 actor_id, const char *reason,
 						  bool owners_too);
-extern void remove_all_memberships(int64 user_id);
+extern void announce_removal(int64 group_id, int64 user_id, int64 actor_id, const char *username,
+							 const char *reason);
 
 extern void record_role(int64 group_id, int64 user_id, int64 actor_id, GroupRole role);
 

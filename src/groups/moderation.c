@@ -29,7 +29,8 @@ static SqlPlan role_set = {
 
 static SqlPlan mute_set = {
 	.sql = "UPDATE chatrel.groups_members SET muted_until = $3"
-	" WHERE group_id" EQ "$1 AND user_id" EQ "$2 AND muted_until IS DISTINCT FROM $3",
+	" WHERE group_id" EQ "$1 AND user_id" EQ "$2"
+	" AND " TIME_OR("muted_until", "-infinity") NE TIME_OR("$3", "-infinity"),
 	.expected = SPI_OK_UPDATE,
 	PLAN_ARGS(INT8OID, INT8OID, TIMESTAMPTZOID)
 };

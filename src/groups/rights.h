@@ -59,9 +59,10 @@ typedef struct Membership
 	" g.join_policy" NE "'open', g.slow_mode IS NOT NULL"
 
 /* Where no rule is to be asked: what a send looks at */
-#define MAY_SEND_AT_ONCE \
-	"m.muted_until IS NULL AND g.archived_at IS NULL AND g.posting" EQ "'everybody'" \
-	" AND g.slow_mode IS NULL AND g.visibility" NE "'direct'"
+#define MAY_SEND_AT_ONCE(group_id) \
+	"m.muted_until IS NULL AND (SELECT g.archived_at IS NULL AND g.posting" EQ "'everybody'" \
+	" AND g.slow_mode IS NULL AND g.visibility" NE "'direct'" \
+	" FROM chatrel.groups g WHERE g.id" EQ group_id ")"
 
 extern void read_membership(Membership *member, const PlanResult *result, uint64 row);
 extern GroupRole parse_role(const char *name);

@@ -110,8 +110,9 @@ static void
 require_within_window(const Message *message)
 {
 	int64		age = GetCurrentTimestamp() - message->datetime;
+	int64		window = guc_edit_window * USECS_PER_SEC;
 
-	if (guc_edit_window > 0 && Abs(age) > guc_edit_window * USECS_PER_SEC)
+	if (guc_edit_window > 0 && (age > window || age < -window))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("message %lld can no longer be edited", (long long) message->id),

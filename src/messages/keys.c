@@ -14,7 +14,8 @@
  * first.  For the sender there is none, so that no check locks a user when the
  * membership is locked already (src/README), even where all triggers have been
  * enabled, as pg_upgrade does: another trigger keeps users that have sent messages.
- * The same trigger sees to it that a row has a text, unless it is deleted.
+ * The same trigger sees to it that a row has a text, unless it is deleted, also when it
+ * is changed.
  */
 #include "postgres.h"
 
@@ -98,21 +99,28 @@ check_key(SqlPlan *plan, int64 id, const char *column, const char *table)
 				 err_constraint("groups_messages", psprintf("groups_messages_%s_fkey", column))));
 }
 
-/* As PostgreSQL says it of a column that is NOT NULL. */
+/* As PostgreSQL says it of a column that is NOT NULL, and of a CHECK. */
 static void
-check_has_text(HeapTuple row, TupleDesc tupdesc)
+check_text(HeapTuple row, TupleDesc tupdesc)
 {
 	bool		no_text;
-	bool		not_deleted;
+	bool		not_deleted = false;
+	Datum		message = SPI_getbinval(row, tupdesc, SPI_fnumber(tupdesc, "message"), &no_text);
 
-	(void) SPI_getbinval(row, tupdesc, SPI_fnumber(tupdesc, "message"), &no_text);
-	(void) SPI_getbinval(row, tupdesc, SPI_fnumber(tupdesc, "deleted_at"), &not_deleted);
-	if (no_text && not_deleted)
+	if (no_text)
+		(void) SPI_getbinval(row, tupdesc, SPI_fnumber(tupdesc, "deleted_at"), &not_deleted);
+	if (not_deleted)
 		ereport(ERROR,
 				(errcode(ERRCODE_NOT_NULL_VIOLATION),
 				 errmsg("null value in column \"message\" of relation \"groups_messages\" violates not-null constraint"),
 				 errdetail("Only a deleted message has no text."),
 				 err_table("groups_messages")));
+	if (!no_text && VARSIZE_ANY_EXHDR(DatumGetTextPP(message)) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("new row for relation \"groups_messages\" violates check constraint \"groups_messages_message_check\""),
+				 errdetail("A message has a text that is not empty."),
+				 err_constraint("groups_messages", "groups_messages_message_check")));
 }
 
 Datum
@@ -120,6 +128,7 @@ chatrel_check_message_keys(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigdata = (TriggerData *) fcinfo->context;
 	TupleDesc	tupdesc;
+	HeapTuple	row;
 	OwnerScope	scope;
 	bool		no_group;
 	bool		no_sender;
@@ -127,20 +136,24 @@ chatrel_check_message_keys(PG_FUNCTION_ARGS)
 	int64		sender_id;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigdata->tg_event) ||
-		!TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) ||
-		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event))
+		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) ||
+		TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("chatrel.check_message_keys() is for the trigger of chatrel.groups_messages")));
 
 	tupdesc = RelationGetDescr(trigdata->tg_relation);
-	group_id = DatumGetInt64(SPI_getbinval(trigdata->tg_trigtuple, tupdesc,
+	row = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_newtuple
+		: trigdata->tg_trigtuple;
+	check_text(row, tupdesc);
+	if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
+		return PointerGetDatum(row);
+	group_id = DatumGetInt64(SPI_getbinval(row, tupdesc,
 										   SPI_fnumber(tupdesc, "group_id"), &no_group));
-	sender_id = DatumGetInt64(SPI_getbinval(trigdata->tg_trigtuple, tupdesc,
+	sender_id = DatumGetInt64(SPI_getbinval(row, tupdesc,
 											SPI_fnumber(tupdesc, "sender_id"), &no_sender));
 	if (keys_are_known(group_id, sender_id))
-		return PointerGetDatum(trigdata->tg_trigtuple);
-	check_has_text(trigdata->tg_trigtuple, tupdesc);
+		return PointerGetDatum(row);
 
 	owner_begin(&scope, fcinfo);
 	if (!no_group)
@@ -148,7 +161,7 @@ chatrel_check_message_keys(PG_FUNCTION_ARGS)
 	if (!no_sender)
 		check_key(&sender_lock, sender_id, "sender_id", "users");
 	owner_end(&scope);
-	return PointerGetDatum(trigdata->tg_trigtuple);
+	return PointerGetDatum(row);
 }
 
 /* As PostgreSQL's check of the other side of a foreign key: nothing of it is looked up often. */

@@ -24,18 +24,19 @@
  * locked as lock_membership() does; that the lock comes before the id is drawn
  * matters to cursors on a standby, see cursor.c.
  */
-#define MESSAGE_ADD(source) \
+#define MESSAGE_ADD(condition) \
 	"INSERT INTO chatrel.groups_messages AS sent (datetime, group_id, sender_id, message)" \
 	" SELECT $1, m.group_id, m.user_id, $4" \
-	" FROM chatrel.groups_members m " source \
-	" WHERE m.group_id" EQ "$2 AND m.user_id" EQ "$3 FOR KEY SHARE OF m" \
+	" FROM chatrel.groups_members m" \
+	" WHERE m.group_id" EQ "$2 AND m.user_id" EQ "$3" condition " FOR KEY SHARE" \
 	" RETURNING " MESSAGE_COLUMNS("sent")
 
 /* Where no rule of the group is to be asked, as of most messages */
 static SqlPlan message_add_at_once = {
-	.sql = MESSAGE_ADD("JOIN chatrel.groups g ON g.id" EQ "m.group_id AND " MAY_SEND_AT_ONCE),
+	.sql = MESSAGE_ADD(" AND " MAY_SEND_AT_ONCE("$2")),
 	.expected = SPI_OK_INSERT_RETURNING,
-	PLAN_ARGS(TIMESTAMPTZOID, INT8OID, INT8OID, TEXTOID)
+	PLAN_ARGS(TIMESTAMPTZOID, INT8OID, INT8OID, TEXTOID),
+	.by_index = true
 };
 
 /* When they have been asked */

@@ -20,8 +20,9 @@ static SqlPlan refusing = {
 	" LEFT JOIN chatrel.user_settings s ON s.user_id" EQ "u.id"
 	" WHERE u.id" NE "$1 AND (" BLOCKED("$1", "u.id") " OR NOT CASE"
 	" WHEN s.direct_messages" EQ "'followed' THEN " FOLLOWS("u.id", "$1")
-	" WHEN s.direct_messages" EQ "'friends' THEN " FOLLOWS("u.id", "$1") " AND " FOLLOWS("$1", "u.id")
-	" ELSE s.direct_messages IS DISTINCT FROM 'nobody' END)"
+	" WHEN s.direct_messages" EQ "'friends' THEN "
+	FOLLOWS("u.id", "$1") " AND " FOLLOWS("$1", "u.id")
+	" ELSE COALESCE(s.direct_messages, 'everybody')" NE "'nobody' END)"
 	" ORDER BY u.id LIMIT 1",
 	.expected = SPI_OK_SELECT,
 	PLAN_ARGS(INT8OID, INT8ARRAYOID),

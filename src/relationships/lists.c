@@ -33,7 +33,8 @@ return_own_page(FunctionCallInfo fcinfo, SqlPlan *plan)
 	int64		after = PG_ARGISNULL(0) ? 0 : PG_GETARG_INT64(0);
 	int			row_limit = require_limit(fcinfo, 1, "row_limit");
 	int64		user_id = acting_user(fcinfo);
-	Datum		values[] = {Int64GetDatum(user_id), Int64GetDatum(after), Int64GetDatum(row_limit)};
+	Datum		values[] = {Int64GetDatum(user_id), Int64GetDatum(after),
+	Int64GetDatum(row_limit)};
 
 	return return_list(fcinfo, plan, values, NULL, user_id);
 }

@@ -21,7 +21,7 @@ static SqlPlan mute_add = {
 	.sql = "INSERT INTO chatrel.user_mutes AS m (user_id, muted_id, until) VALUES ($1, $2, $3)"
 	" ON CONFLICT (user_id, muted_id) DO UPDATE SET until = EXCLUDED.until,"
 	" created_at = CASE WHEN " IN_FORCE("m") " THEN m.created_at ELSE EXCLUDED.created_at END"
-	" WHERE m.until IS DISTINCT FROM EXCLUDED.until",
+	" WHERE " TIME_OR("m.until", "infinity") NE TIME_OR("EXCLUDED.until", "infinity"),
 	.expected = SPI_OK_INSERT,
 	PLAN_ARGS(INT8OID, INT8OID, TIMESTAMPTZOID)
 };
@@ -35,7 +35,8 @@ static SqlPlan mute_remove = {
 
 /* $3 is not looked at to take one away. */
 static SqlPlan mute_exists = {
-	.sql = "SELECT m.until IS NOT DISTINCT FROM $3 FROM chatrel.user_mutes m"
+	.sql = "SELECT " TIME_OR("m.until", "infinity") EQ TIME_OR("$3", "infinity")
+	" FROM chatrel.user_mutes m"
 	" WHERE user_id" EQ "$1 AND muted_id" EQ "$2",
 	.expected = SPI_OK_SELECT,
 	PLAN_ARGS(INT8OID, INT8OID, TIMESTAMPTZOID)

@@ -83,14 +83,16 @@ static SqlPlan many_lock = {
 	PLAN_ARGS(INT8OID, INT8ARRAYOID)
 };
 
+/* $3 is who was locked: who comes back after that is missing all the same. */
 static SqlPlan many_missing = {
 	.sql = "SELECT wanted.id FROM (VALUES ($1, 0::pg_catalog.int8)"
-	" UNION ALL SELECT id, n FROM pg_catalog.unnest($2) WITH ORDINALITY AS list (id, n)) wanted (id, n)"
-	" WHERE NOT EXISTS (SELECT FROM chatrel.users u"
-	" WHERE u.id" EQ "wanted.id AND u.deleted_at IS NULL)"
+	" UNION ALL SELECT id, n FROM pg_catalog.unnest($2) WITH ORDINALITY AS list (id, n))"
+	" wanted (id, n)"
+	" WHERE NOT EXISTS (SELECT FROM pg_catalog.unnest($3) AS locked (id)"
+	" WHERE locked.id" EQ "wanted.id)"
 	" ORDER BY wanted.n LIMIT 1",
 	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID, INT8ARRAYOID)
+	PLAN_ARGS(INT8OID, INT8ARRAYOID, INT8ARRAYOID)
 };
 
 /* Whom the follower may not follow, the first in the order given */
@@ -361,16 +363,22 @@ check_many(int64 follower_id, ArrayType *ids)
 
 /* Locks the users, makes sure that none is missing, and returns the follower's name. */
 static char *
-lock_many(Datum *values)
+lock_many(int64 follower_id, ArrayType *ids)
 {
+	Datum		values[] = {Int64GetDatum(follower_id), PointerGetDatum(ids), (Datum) 0};
 	PlanResult	users = plan_run(&many_lock, PLAN_WRITE, values, NULL);
+	int64	   *locked = palloc_array(int64, users.nrows);
 	char	   *username = NULL;
 	PlanResult	missing;
 
-	for (uint64 row = 0; row < users.nrows && username == NULL; row++)
-		if (result_int64(&users, row, 1) == DatumGetInt64(values[0]))
+	for (uint64 row = 0; row < users.nrows; row++)
+	{
+		locked[row] = result_int64(&users, row, 1);
+		if (locked[row] == follower_id)
 			username = result_cstring(&users, row, 2);
-	missing = plan_run(&many_missing, PLAN_WRITE, values, NULL);
+	}
+	values[2] = int64_array(locked, users.nrows);
+	missing = plan_run(&many_missing, PLAN_READ, values, NULL);
 	if (missing.nrows > 0)
 		error_user_not_found(result_int64(&missing, 0, 1));
 	return username;
@@ -391,7 +399,7 @@ chatrel_follow_many(PG_FUNCTION_ARGS)
 	check_many(follower_id, ids);
 
 	owner_begin(&scope, fcinfo);
-	username = lock_many(values);
+	username = lock_many(follower_id, ids);
 	outcome = follow_each(values, username);
 	owner_end(&scope);
 

@@ -26,7 +26,8 @@
 /* Returns how many are left all the same. */
 #define REMOVE(table, left, left_order, right, right_order, order) \
 	"WITH of_user AS MATERIALIZED (" \
-	SIDE_OF_USER(table, left, left_order) " UNION ALL " SIDE_OF_USER(table, right, right_order) ")," \
+	SIDE_OF_USER(table, left, left_order) " UNION ALL " \
+	SIDE_OF_USER(table, right, right_order) ")," \
 	" locked AS MATERIALIZED (" \
 	"SELECT r." left ", r." right " FROM of_user JOIN chatrel." table " r" \
 	" ON r." left EQ "of_user." left " AND r." right EQ "of_user." right \

@@ -20,8 +20,9 @@
 #include "users/link_triggers.h"
 #include "users/users.h"
 
-static SqlPlan user_state = {
-	.sql = "SELECT deleted_at IS NULL FROM chatrel.users WHERE id" EQ "$1",
+/* Locked, for it may come back by the row of a linked table. */
+static SqlPlan user_lock = {
+	.sql = "SELECT deleted_at IS NULL FROM chatrel.users WHERE id" EQ "$1 FOR UPDATE",
 	.expected = SPI_OK_SELECT,
 	PLAN_ARGS(INT8OID)
 };
@@ -40,7 +41,7 @@ PG_FUNCTION_INFO_V1(chatrel_erase_user);
 static void
 delete_first(Datum *values)
 {
-	PlanResult	user = plan_run(&user_state, PLAN_WRITE, values, NULL);
+	PlanResult	user = plan_run(&user_lock, PLAN_WRITE, values, NULL);
 
 	if (user.nrows == 0)
 		error_user_not_found(DatumGetInt64(values[0]));

@@ -32,12 +32,13 @@
 		 "relationships f WHERE " side EQ "$1 ORDER BY f.id")
 
 #define REQUESTS(kind, other, side) \
-	PART(kind, "'user_id', " JSON_ID(other) ", 'follow_type', q.follow_type, 'created_at', q.created_at", \
+	PART(kind, "'user_id', " JSON_ID(other) ", 'follow_type', q.follow_type," \
+		 " 'created_at', q.created_at", \
 		 "follow_requests q WHERE " side EQ "$1 ORDER BY q.id")
 
 static SqlPlan person = {
-	.sql = PART("user", "'id', " JSON_ID("u.id") ", 'username', u.username, 'role_name', u.role_name,"
-				" 'created_at', u.created_at, 'deleted_at', u.deleted_at",
+	.sql = PART("user", "'id', " JSON_ID("u.id") ", 'username', u.username,"
+				" 'role_name', u.role_name, 'created_at', u.created_at, 'deleted_at', u.deleted_at",
 				"users u WHERE u.id" EQ "$1")
 	" UNION ALL "
 	PART("settings", "'protected', s.protected, 'direct_messages', s.direct_messages",
@@ -54,31 +55,36 @@ static SqlPlan person = {
 	PART("block", "'user_id', " JSON_ID("b.blocked_id") ", 'created_at', b.created_at",
 		 "blocks b WHERE b.blocker_id" EQ "$1 ORDER BY b.blocked_id")
 	" UNION ALL "
-	PART("mute", "'user_id', " JSON_ID("m.muted_id") ", 'until', m.until, 'created_at', m.created_at",
+	PART("mute", "'user_id', " JSON_ID("m.muted_id") ", 'until', m.until,"
+		 " 'created_at', m.created_at",
 		 "user_mutes m WHERE m.user_id" EQ "$1 ORDER BY m.muted_id")
 	" UNION ALL "
 	PART("membership", "'group_id', " JSON_ID("m.group_id") ", 'joined_at', m.joined_at",
 		 "groups_members m WHERE m.user_id" EQ "$1 ORDER BY m.id")
 	" UNION ALL "
-	PART("read_mark", "'group_id', " JSON_ID("k.group_id") ", 'message_id', " JSON_ID("k.message_id") ","
-		 " 'marked_at', k.marked_at",
+	PART("read_mark", "'group_id', " JSON_ID("k.group_id") ","
+		 " 'message_id', " JSON_ID("k.message_id") ", 'marked_at', k.marked_at",
 		 "read_marks k WHERE k.user_id" EQ "$1 ORDER BY k.group_id")
 	" UNION ALL "
-	PART("message", "'id', " JSON_ID("t.id") ", 'datetime', t.datetime, 'group_id', " JSON_ID("t.group_id") ","
-		 " 'message', t.message, 'reply_to_id', " JSON_ID("t.reply_to_id") ", 'mentions', " JSON_IDS("t.mentions") ","
+	PART("message", "'id', " JSON_ID("t.id") ", 'datetime', t.datetime,"
+		 " 'group_id', " JSON_ID("t.group_id") ", 'message', t.message,"
+		 " 'reply_to_id', " JSON_ID("t.reply_to_id") ", 'mentions', " JSON_IDS("t.mentions") ","
 		 " 'metadata', t.metadata, 'client_key', t.client_key,"
 		 " 'edited_at', t.edited_at, 'deleted_at', t.deleted_at",
 		 "groups_messages t WHERE t.sender_id" EQ "$1 ORDER BY t.id")
 	" UNION ALL "
-	PART("edit", "'group_id', " JSON_ID("e.group_id") ", 'message_id', " JSON_ID("e.message_id") ","
+	PART("edit", "'group_id', " JSON_ID("e.group_id") ","
+		 " 'message_id', " JSON_ID("e.message_id") ","
 		 " 'message', e.detail OPERATOR(pg_catalog.->) 'message', 'created_at', e.created_at",
 		 "events e WHERE e.actor_id" EQ "$1 AND e.kind" EQ "'message_edited' ORDER BY e.id")
 	" UNION ALL "
-	PART("reaction", "'group_id', " JSON_ID("r.group_id") ", 'message_id', " JSON_ID("r.message_id") ","
+	PART("reaction", "'group_id', " JSON_ID("r.group_id") ","
+		 " 'message_id', " JSON_ID("r.message_id") ","
 		 " 'reaction', r.reaction, 'created_at', r.created_at",
 		 "message_reactions r WHERE r.user_id" EQ "$1 ORDER BY r.message_id, r.reaction")
 	" UNION ALL "
-	PART("mention", "'group_id', " JSON_ID("e.group_id") ", 'message_id', " JSON_ID("e.message_id") ","
+	PART("mention", "'group_id', " JSON_ID("e.group_id") ","
+		 " 'message_id', " JSON_ID("e.message_id") ","
 		 " 'sender_id', " JSON_ID("e.actor_id") ", 'created_at', e.created_at",
 		 "events e WHERE e.recipient_id" EQ "$1 AND e.kind" EQ "'mentioned' ORDER BY e.id"),
 	.expected = SPI_OK_SELECT,

@@ -17,7 +17,7 @@
 #include "core/identity.h"
 #include "core/plans.h"
 #include "groups/joining.h"
-#include "groups/members.h"
+#include "groups/removal.h"
 #include "relationships/removal.h"
 #include "users/guard.h"
 #include "users/link_triggers.h"

@@ -38,7 +38,8 @@ static SqlPlan whiteboard_group = {
 	" (SELECT FROM chatrel.groups_members m"
 	" WHERE m.group_id" EQ "g.id AND m.user_id" EQ "$2))",
 	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID, INT8OID)
+	PLAN_ARGS(INT8OID, INT8OID),
+	.by_index = true
 };
 
 static SqlPlan whiteboard_of_member = {
@@ -48,7 +49,8 @@ static SqlPlan whiteboard_of_member = {
 	" (SELECT FROM chatrel.groups_members m"
 	" WHERE m.group_id" EQ "w.group_id AND m.user_id" EQ "$2)",
 	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID, INT8OID)
+	PLAN_ARGS(INT8OID, INT8OID),
+	.by_index = true
 };
 
 static SqlPlan whiteboard_lock = {
@@ -79,7 +81,8 @@ static SqlPlan whiteboard_lock_by_sticker = {
 	" ON w.group_id" EQ "s.group_id AND w.id" EQ "s.whiteboard_id"
 	" WHERE s.group_id" EQ "$1 AND s.id" EQ "$2 FOR NO KEY UPDATE OF w",
 	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID, INT8OID)
+	PLAN_ARGS(INT8OID, INT8OID),
+	.by_index = true
 };
 
 static SqlPlan whiteboard_exists = {

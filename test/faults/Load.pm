@@ -268,7 +268,7 @@ our %CALLS = (
 	group_messages => 'SELECT chatrel.group_messages(:group, as_user => :user)',
 	get_group_with_chat_history => 'SELECT chatrel.get_group_with_chat_history(:group, as_user => :user)',
 	create_user => 'SELECT chatrel.create_user(:name)',
-	create_group => 'SELECT chatrel.create_group(:name, true, :user)',
+	create_group => 'SELECT chatrel.create_group(:name, true, as_user => :user)',
 	delete_user => 'SELECT chatrel.delete_user(:user)',
 	join_group => 'SELECT chatrel.join_group(:group, :user)',
 	leave_group => 'SELECT chatrel.leave_group(:group, :user)',
@@ -276,10 +276,10 @@ our %CALLS = (
 	edit_message => q{SELECT chatrel.edit_message(:group, (chatrel.send_group_message(:group, :name, metadata => '{}', as_user => :user)).id, 'edited', :user)},
 	delete_message => 'SELECT chatrel.delete_message(:group, (chatrel.send_group_message(:group, :name, client_key => :name, as_user => :user)).id, :user)',
 	get_message => 'SELECT chatrel.get_message(:group, (chatrel.send_group_message(:group, :name, as_user => :user)).id, :user)',
-	add_reaction => q{SELECT chatrel.add_reaction(:group, (SELECT max(id) FROM chatrel.groups_messages WHERE group_id = :group), 'x', :user)},
-	remove_reaction => q{SELECT chatrel.remove_reaction(:group, (SELECT max(id) FROM chatrel.groups_messages WHERE group_id = :group), 'x', :user)},
-	pin_message => 'SELECT chatrel.pin_message(:group, (SELECT max(id) FROM chatrel.groups_messages WHERE group_id = :group), :user)',
-	unpin_message => 'SELECT chatrel.unpin_message(:group, (SELECT max(id) FROM chatrel.groups_messages WHERE group_id = :group), :user)',
+	add_reaction => q{SELECT chatrel.add_reaction(1, :wall, 'x', :user)},
+	remove_reaction => q{SELECT chatrel.remove_reaction(1, :wall, 'x', :user)},
+	pin_message => 'SELECT chatrel.pin_message(1, :wall, :user)',
+	unpin_message => 'SELECT chatrel.unpin_message(1, :wall, :user)',
 	pinned_messages => 'SELECT chatrel.pinned_messages(:group, :user)',
 	mark_read => 'SELECT chatrel.mark_read(:group, as_user => :user)',
 	unread_counts => 'SELECT chatrel.unread_counts(:user)',
@@ -349,7 +349,8 @@ sub caller_in_vain
 				my $name = one_of(@names);
 				my ($dbh, $call) = ($_[0], $CALLS{$name});
 				my %value = (user => $world->{caller}, other => $world->{hasty}, leaver => $world->{leaver}, group => one_of(@{ $world->{groups} }),
-					board => one_of(values %{ $world->{boards} }), name => $dbh->quote($client->unique));
+					board => one_of(values %{ $world->{boards} }),
+					wall => one_of(values %{ $world->{wall} }), name => $dbh->quote($client->unique));
 				$client->owe([ 'message', "$world->{round} $client->{name} $client->{number}", [ 0, 0, 'lasting' ] ]) if $call =~ /:name/;
 				$call =~ s/(?<!:):(\w+)/$value{$1}/g;
 				$client->in_vain($dbh, sub { $dbh->selectall_arrayref($call) }), next if rand() < 0.5;

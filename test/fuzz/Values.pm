@@ -105,6 +105,8 @@ my %VALUE = (
 	'timestamp with time zone' => sub { one_of(@TIMES) },
 	'interval'                 => sub { one_of(chance(0.95) ? @SHORT : @LONG) },
 	'bigint[]' => sub { chance(0.5) ? one_of(@ARRAYS) : "'{" . join(',', map { 1 + int rand $HARMLESS } 0 .. rand 12) . "}'" },
+	'text[]'              => sub { one_of("'{}'", "'{a,b}'", "'{NULL}'", "'{{a},{b}}'", 'NULL') },
+	'regconfig'           => sub { one_of(qw('simple' 'english' 'no_such' 0 NULL)) },
 	'regclass'            => sub { one_of(@RELATIONS) },
 	'jsonb'               => sub { chance(0.02) ? one_of(@NO_JSONB) : quote(json_text(document())) },
 );
@@ -275,6 +277,7 @@ my %NAMED_VALUE = (
 	follow_type   => sub { chance(0.8) ? one_of(qw('posts' 'name_only' 'close friends' NULL)) : random_text() },
 	audience      => sub { chance(0.8) ? one_of(qw('everybody' 'followed' 'friends' 'nobody')) : random_text() },
 	until         => sub { chance(0.6) ? one_of('NULL', "now() + interval '1 s'") : $VALUE{'timestamp with time zone'}->() },
+	query         => sub { chance(0.3) ? random_text() : quote(join '', map { one_of('message', 'x', 'a', ' ', ' ', ' -', '-', '"', ' or ', "\x{2014}", "\x{e9}") } 0 .. rand 40) },
 	as_user       => sub { $taken ? $taken->{user} : chance($strangers) ? bigint() : one_of(1, 2, 'NULL', 'NULL') },
 );
 

@@ -17,7 +17,7 @@ GRANT companion, stranger TO fuzzer;
 SELECT format('ALTER DATABASE %I SET %s = %L', current_database(), name, value)
 	FROM (VALUES ('statement_timeout', '2s'), ('lock_timeout', '500ms'), ('client_min_messages', 'error')) v (name, value) \gexec
 
-CREATE EXTENSION chatrel;
+CREATE EXTENSION chatrel_search CASCADE;
 GRANT USAGE ON SCHEMA chatrel TO fuzzer, companion, stranger, backend;
 GRANT SET ON PARAMETER chatrel.user_id TO backend;
 GRANT EXECUTE ON FUNCTION chatrel.create_user, chatrel.delete_user, chatrel.listen_all,

@@ -136,6 +136,73 @@ SELECT throws_ok('SELECT DISTINCT tap_eve.hear() FROM tap_eve.many', NULL, NULL,
 RESET ROLE;
 
 ---------------------------------------------------------------------------
+-- with the arguments that an API passes on
+---------------------------------------------------------------------------
+
+-- A server that exposes functions as they are, such as PostGraphile and PostgREST, takes as_user from
+-- its clients.  It logs in as a role that may set the parameter and nothing else, and takes for each
+-- request a role that may use chatrel and not set the parameter.
+CREATE ROLE tap_api NOINHERIT;
+CREATE ROLE tap_client;
+GRANT tap_client TO tap_api;
+GRANT SET ON PARAMETER chatrel.user_id TO tap_api;
+GRANT USAGE ON SCHEMA chatrel TO tap_client;
+
+SET SESSION AUTHORIZATION tap_api;
+SELECT throws_ok('SELECT chatrel.me(as_user => 1)', '42501', 'permission denied for schema chatrel', 'a request for which the server has taken no role gets nothing');
+SELECT throws_ok('TABLE chatrel.users', '42501', 'permission denied for schema chatrel', 'of a table either');
+
+-- as PostGraphile begins a request
+SELECT set_config('chatrel.user_id', '2', true), set_config('role', 'tap_client', true);
+SELECT is(chatrel.me() ->> 'username', 'eve', 'a request of eve''s acts as eve');
+SELECT is(chatrel.me(as_user => 2) ->> 'username', 'eve', 'which it may say');
+SELECT is((chatrel.send_group_message(2, 'mine', as_user => 2)).sender_id, 2::bigint, 'when it sends too');
+SELECT throws_ok('SELECT ' || format(call, 1), '42501', 'permission denied to act as user 1', 'as another, by the role of a request: ' || call) FROM calls;
+SELECT throws_ok('SELECT chatrel.me(as_user => 3)', '42501', 'permission denied to act as user 3', 'as nobody that there is');
+SELECT results_eq('SELECT DISTINCT group_id FROM chatrel.groups_messages', ARRAY[2::bigint], 'tables show what is eve''s');
+SELECT throws_ok('SET LOCAL chatrel.user_id = 1', '42501', NULL, 'a request cannot set the parameter');
+SELECT throws_ok('RESET chatrel.user_id', '42501', NULL, 'or clear it');
+RESET ROLE;
+RESET chatrel.user_id;
+
+SELECT set_config('role', 'tap_client', true);
+SELECT throws_ok('SELECT ' || format(call, 1), '42501', 'permission denied to act as user 1', 'as another, where nobody is logged in: ' || call) FROM calls;
+SELECT throws_ok($$ SELECT set_config('chatrel.user_id', '2', true) $$, '42501', NULL, 'the role of a request comes after the user, or there is an error');
+RESET ROLE;
+
+-- as PostgREST does: it has taken the role, and then calls a function of the application's
+RESET SESSION AUTHORIZATION;
+CREATE ROLE tap_identity;
+GRANT SET ON PARAMETER chatrel.user_id TO tap_identity;
+CREATE FUNCTION public.tap_request() RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+	PERFORM set_config('chatrel.user_id', coalesce(current_setting('request.jwt.claims', true)::jsonb ->> 'chat_user_id', ''), true);
+END $$;
+ALTER FUNCTION public.tap_request() OWNER TO tap_identity;
+SET SESSION AUTHORIZATION tap_api;
+SELECT set_config('role', 'tap_client', true), set_config('request.jwt.claims', '{"chat_user_id": 2}', true);
+SELECT public.tap_request();
+SELECT is(chatrel.me() ->> 'username', 'eve', 'a request that a token says is eve''s acts as eve');
+SELECT throws_ok(format($$ SELECT * FROM (SELECT '{"group_id": 1, "message": "forged", "as_user": %s}'::json AS body) p,
+	LATERAL (SELECT * FROM json_to_record(p.body) AS _ (group_id bigint, message text, as_user bigint)) b,
+	LATERAL chatrel.send_group_message(group_id := b.group_id, message := b.message, as_user := b.as_user) $$, id),
+	'42501', 'permission denied to act as user ' || id, 'and not as ' || id) FROM unnest(ARRAY[0, 1, 3]) AS id;
+SELECT throws_ok('SELECT ' || format(call, 1), '42501', 'permission denied to act as user 1', 'as another, with a token: ' || call) FROM calls;
+RESET ROLE;
+RESET chatrel.user_id;
+SELECT set_config('role', 'tap_client', true), set_config('request.jwt.claims', '{"role": "tap_client"}', true);
+SELECT public.tap_request();
+SELECT throws_ok('SELECT chatrel.me()', '28000', 'current role has no chatrel user', 'a token that says nothing is nobody''s');
+RESET SESSION AUTHORIZATION;
+
+-- the other way is open: where the role of a request is the one that may set the parameter
+SET LOCAL ROLE tap_app;
+SET LOCAL chatrel.user_id = 2;
+SELECT is(chatrel.me(as_user => 1) ->> 'username', 'ann', 'caveat: with one role for both, whoever writes the arguments is anybody');
+RESET chatrel.user_id;
+RESET ROLE;
+
+---------------------------------------------------------------------------
 -- with code that others run
 ---------------------------------------------------------------------------
 
@@ -172,7 +239,7 @@ SELECT throws_ok($$ CREATE FUNCTION tap_eve.f(bigint) RETURNS jsonb LANGUAGE c A
 RESET ROLE;
 
 SELECT is((SELECT count(*) FROM chatrel.groups_members WHERE group_id = 1), 1::bigint, 'nobody has come or gone');
-SELECT is((SELECT string_agg(message, ', ' ORDER BY id) FROM chatrel.groups_messages), 'secret', 'and nothing was sent');
+SELECT is((SELECT string_agg(message, ', ' ORDER BY id) FROM chatrel.groups_messages), 'secret, mine', 'and nothing was sent but her own');
 
 SELECT * FROM finish();
 ROLLBACK;

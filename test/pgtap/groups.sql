@@ -6,7 +6,7 @@ CREATE EXTENSION chatrel;
 SELECT count(chatrel.create_user(name)) FROM unnest(ARRAY['ann', 'bob', 'cyd']) AS name;
 SET LOCAL chatrel.user_id = 1;
 
-SELECT plan(29);
+SELECT plan(33);
 
 -- create_group
 SELECT results_eq($$ SELECT id, name, creator_id, created_at FROM chatrel.create_group('one') $$, $$ VALUES (1::bigint, 'one', 1::bigint, now()) $$, 'a group is created');
@@ -51,6 +51,15 @@ SELECT results_eq($$ SELECT id FROM chatrel.my_groups(as_user => 2) $$, ARRAY[1:
 SELECT is(chatrel.get_group(2) ->> 'name', 'two', 'a member sees the group');
 SELECT throws_ok($$ SELECT chatrel.get_group(2, as_user => 2) $$, 'P0002', 'group 2 does not exist', 'who is not, does not');
 SELECT throws_ok($$ SELECT chatrel.get_group(99, as_user => 2) $$, 'P0002', 'group 99 does not exist', 'as if it did not exist');
+
+-- find_groups pages alike in however many groups: those of a word that all have, that many have, few, one
+INSERT INTO chatrel.groups (name, creator_id) SELECT concat_ws(' ', 'a', CASE WHEN n % 3 = 0 THEN 'fizz' END, CASE WHEN n % 250 = 0 THEN 'rare' END, n), 1 FROM generate_series(1, 2500) n;
+PREPARE pages(text, integer) AS
+	WITH RECURSIVE pages AS (SELECT array_agg(id ORDER BY id) AS ids FROM chatrel.find_groups($1, row_limit => $2)
+		UNION ALL SELECT (SELECT array_agg(g.id ORDER BY g.id) FROM chatrel.find_groups($1, p.ids[cardinality(p.ids)], $2) g) FROM pages p WHERE p.ids IS NOT NULL)
+	SELECT id FROM pages, unnest(ids) id ORDER BY id;
+SELECT results_eq(format('EXECUTE pages(%L, %s)', word, page), format('SELECT id FROM chatrel.groups WHERE name ~ %L ORDER BY id', pattern), 'find_groups: ' || word)
+	FROM (VALUES ('a', 500, '^a '), ('fizz', 100, 'fizz'), ('rare', 3, 'rare'), ('2477 a', 50, ' 2477$')) v (word, page, pattern);
 
 -- channels: told to members, replaced when one leaves
 SELECT chatrel.listen_group(1) AS told \gset

@@ -4,7 +4,7 @@ BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION chatrel;
 
-SELECT plan(138);
+SELECT plan(142);
 
 -- the schema holds these (and what other domains have; the regression test install lists all)
 SELECT has_schema('chatrel');
@@ -157,6 +157,11 @@ SELECT throws_ok($$ INSERT INTO chatrel.groups_messages (group_id, sender_id, me
 	'23514', NULL, 'no empty message');
 SELECT throws_ok($$ INSERT INTO chatrel.groups_messages (group_id, sender_id) SELECT id, creator_id FROM chatrel.groups $$,
 	'23502', NULL, 'none without a text that is not deleted');
+INSERT INTO chatrel.groups_messages (group_id, sender_id, message) SELECT id, creator_id, 'text' FROM chatrel.groups;
+SELECT throws_ok($$ UPDATE chatrel.groups_messages SET message = '' $$, '23514', NULL, 'nor an empty one afterwards');
+SELECT throws_ok($$ UPDATE chatrel.groups_messages SET message = NULL $$, '23502', NULL, 'nor none');
+SELECT lives_ok($$ UPDATE chatrel.groups_messages SET message = NULL, deleted_at = now() $$, 'unless it is deleted');
+SELECT throws_ok($$ UPDATE chatrel.groups_messages SET deleted_at = NULL $$, '23502', NULL, 'and stays so');
 SELECT throws_ok($$ INSERT INTO chatrel.events (kind, group_id) VALUES ('', 1) $$, '23514', NULL, 'no event without a kind');
 SELECT throws_ok($$ INSERT INTO chatrel.events (kind) VALUES ('x') $$, '23514', NULL, 'nor for nobody');
 SELECT throws_ok($$ INSERT INTO chatrel.all_channel (only_row) VALUES (false) $$, '23514', NULL, 'one row of all_channel');

@@ -69,7 +69,9 @@ SELECT count(*) FROM chatrel.invitations(as_user => 5);
 SELECT chatrel.invite(2, '{4}'), chatrel.invite(3, '{4}');
 SELECT group_id FROM chatrel.invitations(row_limit => 2, as_user => 4);
 SELECT group_id FROM chatrel.invitations(after => 2, as_user => 4);
-SELECT call, f.* FROM unnest(ARRAY['invitations(row_limit => 0)', 'invitations(as_user => 99)']) call, pg_temp.fails('SELECT chatrel.' || call) f;
+SELECT user_id, username, invited_by, created_at IS NOT NULL AS at FROM chatrel.group_invitations(2, as_user => 2);
+SELECT user_id, invited_by FROM chatrel.group_invitations(1, after => 4, row_limit => 1);
+SELECT call, f.* FROM unnest(ARRAY['invitations(row_limit => 0)', 'invitations(as_user => 99)', 'group_invitations(1, as_user => 6)', 'group_invitations(2, as_user => 6)', 'group_invitations(1, row_limit => 0)', 'group_invitations(NULL)']) call, pg_temp.fails('SELECT chatrel.' || call) f;
 
 ---------------------------------------------------------------------------
 -- blocks
@@ -85,7 +87,7 @@ SELECT (pg_temp.fails('SELECT chatrel.join_group(1, 5)')).*, chatrel.decline_inv
 SELECT recipient_id, actor_id FROM chatrel.events WHERE kind = 'invited' AND group_id = 1 AND recipient_id IN (5, 6) ORDER BY id DESC LIMIT 1;
 -- until another invites her, which nobody but her can tell from an invitation that is there already
 SELECT chatrel.invite(1, '{5,6}', 2);
-SELECT user_id, invited_by FROM chatrel.groups_invitations WHERE group_id = 1 AND user_id IN (5, 6) ORDER BY 1, 2;
+SELECT user_id, invited_by FROM chatrel.group_invitations(1) WHERE user_id IN (5, 6);
 SELECT recipient_id, actor_id FROM chatrel.events WHERE kind = 'invited' AND group_id = 1 ORDER BY id DESC LIMIT 1;
 SELECT group_id, invited_by FROM chatrel.invitations(as_user => 5);
 -- the block may be the inviter's; what was invited before is void, too
@@ -175,5 +177,12 @@ SELECT (SELECT count(*) FROM chatrel.groups_invitations WHERE user_id = 5) AS in
 SELECT (pg_temp.fails('SELECT chatrel.invite(1, ''{5}'')')).*;
 SELECT length(chatrel.create_invite_link(1)), chatrel.delete_group(1);
 SELECT (SELECT count(*) FROM chatrel.groups_invitations WHERE group_id = 1) AS invitations, (SELECT count(*) FROM chatrel.groups_links) AS links;
+
+-- in a transaction that only reads
+SELECT id FROM chatrel.create_group('reading', true);
+BEGIN READ ONLY;
+SELECT call, f.code, f.message FROM unnest(ARRAY['invite(4, ''{4}'')', 'decline_invitation(4)', 'withdraw_invitation(4, 4)', 'create_invite_link(4)', 'join_by_link(''x'')', 'revoke_invite_links(4)', 'request_to_join(2, 4)',
+	'withdraw_join_request(2)', 'decide_join_request(2, 4, true)', 'direct_group(''{4}'')', 'invitations()', 'group_invitations(4)', 'join_requests(4)']) call, pg_temp.fails('SELECT chatrel.' || call) f;
+COMMIT;
 
 DROP EXTENSION chatrel;

@@ -359,3 +359,4 @@ DELETE FROM accounts WHERE id = 9002;
 SELECT chatrel.erase_user(9002);
 SELECT (SELECT username FROM chatrel.users WHERE id = 9002), (SELECT count(*) FROM chatrel.verify_users()) AS drift;
 ROLLBACK;
+DROP EXTENSION chatrel;

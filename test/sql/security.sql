@@ -235,7 +235,7 @@ DECLARE
 	op text;
 BEGIN
 	-- operators of the types that chatrel compares
-	FOREACH t IN ARRAY ARRAY['bigint', 'text', 'name', 'uuid', 'timestamptz', 'integer'] LOOP
+	FOREACH t IN ARRAY ARRAY['bigint', 'text', 'name', 'uuid', 'timestamptz', 'integer', 'boolean', 'interval', 'jsonb', 'bytea', 'xid8', 'anyarray'] LOOP
 		EXECUTE format('CREATE FUNCTION regress_chatrel_eve.op(%s, %s) RETURNS boolean LANGUAGE sql AS ''SELECT regress_chatrel_eve.bad()''', t, t);
 		FOREACH op IN ARRAY ARRAY['=', '<', '<>', '>', '<=', '>='] LOOP
 			EXECUTE format('CREATE OPERATOR regress_chatrel_eve.%s (LEFTARG = %s, RIGHTARG = %s, FUNCTION = regress_chatrel_eve.op)', op, t, t);
@@ -256,6 +256,20 @@ CREATE DOMAIN regress_chatrel_eve.int8 AS bigint CHECK (regress_chatrel_eve.bad(
 CREATE DOMAIN regress_chatrel_eve.text AS pg_catalog.text CHECK (regress_chatrel_eve.bad());
 CREATE TABLE regress_chatrel_eve.users AS SELECT 1::bigint AS id, 'fake'::pg_catalog.text AS username;
 CREATE TABLE regress_chatrel_eve.groups AS SELECT 1::bigint AS id, 'fake'::pg_catalog.text AS name;
+-- a call of each function that acts as somebody
+CREATE TABLE regress_chatrel_eve.calls AS SELECT proname, format('SELECT chatrel.%I(%s)', proname, (
+		SELECT string_agg(format('%s => %L', name, CASE WHEN name = 'group_id' THEN '3' WHEN name = 'role' THEN 'member' WHEN name = 'audience' THEN 'nobody'
+			WHEN type = 'text'::regtype THEN 'x' WHEN type = 'bigint'::regtype THEN '1' WHEN type = 'boolean'::regtype THEN 'true'
+			WHEN type = 'bigint[]'::regtype THEN '{1}' WHEN type = 'jsonb'::regtype THEN '{"stickers": []}' END), ', ' ORDER BY n)
+		FROM unnest(proargnames, proargtypes::oid[]) WITH ORDINALITY a (name, type, n) WHERE n <= pronargs - pronargdefaults)) AS call
+	FROM pg_proc WHERE pronamespace = 'chatrel'::regnamespace AND 'as_user' = ANY (proargnames);
+INSERT INTO regress_chatrel_eve.calls VALUES
+	('send_group_message', 'SELECT chatrel.send_group_message(3, ''x'', reply_to_id => (SELECT pg_catalog.max(id) FROM chatrel.groups_messages), mentions => ''{1}'', metadata => ''{}'', client_key => ''k'')'),
+	('sync', 'SELECT chatrel.sync(chatrel.sync(''now'') OPERATOR(pg_catalog.->>) ''cursor'', group_id => 3)'),
+	('update_group', 'SELECT chatrel.update_group(3, ''x'', ''x'', ''{"a": 1}'', ''private'', ''request'', ''moderators'', ''1 s'')'),
+	('mute_user', 'SELECT chatrel.mute_user(1), chatrel.mute_user(1, ''infinity''), chatrel.block(1), chatrel.unblock(1)'),
+	('mark_read', 'SELECT chatrel.mark_read(3), chatrel.my_groups(), chatrel.unread_counts() FROM chatrel.send_group_message(3, ''x'', mentions => ''{1}'')'),
+	('edit_message', 'SELECT chatrel.edit_message(3, m.id, ''y''), chatrel.add_reaction(3, m.id, ''x''), chatrel.pin_message(3, m.id), chatrel.delete_message(3, m.id) FROM chatrel.send_group_message(3, ''x'') m');
 
 SET search_path = regress_chatrel_eve, pg_catalog;
 -- a new session, so that nothing is planned yet
@@ -277,6 +291,19 @@ SELECT id, name, last_message FROM chatrel.my_groups();
 SELECT count(*) FROM chatrel.listen();
 SELECT pg_catalog.starts_with(chatrel.listen_group(3), 'chatrel_');
 SELECT count(*) FROM chatrel.unlisten();
+-- each, of which nothing stays; what is hijacked says so
+DO $$
+DECLARE
+	statement pg_catalog.text;
+BEGIN
+	FOR statement IN SELECT call FROM regress_chatrel_eve.calls LOOP
+		BEGIN
+			EXECUTE statement;
+			RAISE division_by_zero;
+		EXCEPTION WHEN OTHERS THEN
+		END;
+	END LOOP;
+END $$;
 SELECT chatrel.leave_group(3);
 SELECT chatrel.get_group(1);
 SELECT count(*) FROM chatrel.groups_messages;

@@ -51,8 +51,8 @@ sub write_script
 # What a next version may well do; the last statement is easily forgotten.
 my $change = q{
 ALTER TABLE chatrel.users ADD COLUMN biography text;
-ALTER TABLE chatrel.groups_messages ADD COLUMN edited_at timestamptz;
-COMMENT ON COLUMN chatrel.groups_messages.edited_at IS 'when the text was changed';
+ALTER TABLE chatrel.groups_messages ADD COLUMN translated_at timestamptz;
+COMMENT ON COLUMN chatrel.groups_messages.translated_at IS 'when the text was translated';
 CREATE TABLE chatrel.topics (group_id bigint PRIMARY KEY REFERENCES chatrel.groups ON DELETE CASCADE, topic text NOT NULL);
 COMMENT ON TABLE chatrel.topics IS 'what groups talk about';
 ALTER TABLE chatrel.topics ENABLE ROW LEVEL SECURITY;
@@ -75,7 +75,7 @@ my %forgotten = (
 	grant => [ 'GRANT SELECT ON chatrel.topics TO PUBLIC;' => '' ],
 	comment => [ q{COMMENT ON TABLE chatrel.topics IS 'what groups talk about';} => '' ],
 	policy => [ 'ALTER TABLE chatrel.topics ENABLE ROW LEVEL SECURITY;' => '' ],
-	column => [ 'edited_at timestamptz' => 'edited_at timestamp' ],
+	column => [ 'translated_at timestamptz' => 'translated_at timestamp' ],
 	constraint => [ ' ON DELETE CASCADE' => '' ],
 	volatility => [ 'STABLE STRICT' => 'STABLE' ],
 	cost => [ 'COST 200' => 'COST 100' ],
@@ -260,7 +260,7 @@ subtest 'an update with its data' => sub {
 	$listener = Realtime::Listener->new($node, 'chatrel.listen_all()');
 	start_worker($session);
 	$use->('after');
-	is(value($session, q{SELECT chatrel.sync(?, as_user => 1) -> 'events' -> -1 -> 'group_message' ->> 'message'}, $cursor), 'after', 'a cursor goes on');
+	is(value($session, q{SELECT jsonb_path_query_array(chatrel.sync(?, as_user => 1), '$.events[*].group_message') -> -1 ->> 'message'}, $cursor), 'after', 'a cursor goes on');
 	is(value($session, 'SELECT count(*) FROM chatrel.verify_follow_counts()'), 0, 'counters are right');
 	$admin->do(q{INSERT INTO chatrel.topics VALUES (1, 'PostgreSQL')});
 	is(value($session, 'SELECT chatrel.topic(1)'), 'PostgreSQL', 'and there is what is new');

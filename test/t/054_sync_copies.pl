@@ -244,7 +244,7 @@ subtest 'a dump loaded again' => sub {
 	foreach my $away ('TRUNCATE chatrel.users CASCADE', 'DELETE FROM chatrel.groups_messages')
 	{
 		$dbh->do($away);
-		$dbh->do('TRUNCATE chatrel.users CASCADE');
+		$dbh->do('TRUNCATE chatrel.users, chatrel.events CASCADE');
 		$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', $dump, $node->connstr('dumped') ], "$away, and the dump");
 		goes_on($dbh, 'with what is there', %early);
 		all_refused($dbh, 'with what is gone', %later);
@@ -256,15 +256,20 @@ subtest 'a sequence set back' => sub {
 	set_up($node, database => 'sequence', groups => 2);
 	my $dbh = connect_to($node, 'sequence');
 
-	foreach my $back ('ALTER SEQUENCE chatrel.event_ids RESTART', q{SELECT setval('chatrel.event_ids', 3)})
+	# to the ids of events, and to those of messages
+	foreach my $way (
+		[ 'ALTER SEQUENCE chatrel.event_ids RESTART', 'SELECT chatrel.leave_group(2, as_user => 3)' ],
+		[ q{SELECT setval('chatrel.event_ids', min(id)) FROM chatrel.groups_messages}, q{SELECT chatrel.send_group_message(2, 'again', as_user => 1)} ])
 	{
+		my ($back, $again) = @$way;
+
 		send_one_by_one($dbh, 'before', $LATER);
 		my %cursors = cursors_of($dbh);
 		$dbh->do($back);
 		is(sync_on($dbh, $cursors{$_}, group_of($_))->{state}, '55000', "$back: $_") foreach sort keys %cursors;
-		ok(!eval { $dbh->do(q{SELECT chatrel.send_group_message(2, 'again', as_user => 1)}); 1 }, 'no id is given again');
-		is($dbh->state, '23505', '... by the index of all messages');
-		$dbh->do(q{SELECT setval('chatrel.event_ids', (SELECT max(id) FROM chatrel.groups_messages))});
+		ok(!eval { $dbh->do($again); 1 }, 'no id is given again');
+		is($dbh->state, '23505', '... by the index of all ids');
+		$dbh->do(q{SELECT setval('chatrel.event_ids', max(id)) FROM chatrel.groups_messages});
 	}
 };
 

@@ -25,8 +25,9 @@ $node->safe_psql('postgres', qq{
 	CREATE ROLE app LOGIN;
 	GRANT USAGE ON SCHEMA chatrel TO app;
 	GRANT SET ON PARAMETER chatrel.user_id TO app;
+	GRANT EXECUTE ON FUNCTION chatrel.export_user TO app;
 	SELECT chatrel.create_group('g', true, as_user => $large);
-	SELECT chatrel.join_group(1, as_user => 2);
+	SELECT chatrel.join_group(1, as_user => 2), chatrel.set_role(1, 2, 'owner', as_user => $large);
 	SELECT chatrel.create_whiteboard(1, as_user => 2);
 });
 
@@ -81,13 +82,14 @@ sub everything
 	}
 	$said{$_} = value($app, "SELECT chatrel.$_(1, as_user => 2)") foreach qw(get_group get_group_with_chat_history get_whiteboard);
 	$said{me} = value($app, 'SELECT chatrel.me(as_user => 2)');
+	$said{export_user} = value($app, 'SELECT jsonb_agg(document) FROM chatrel.export_user(2)');
 	$said{sync} = value($app, 'SELECT chatrel.sync(?, as_user => 2)', $cursor);
 	$_->disconnect foreach $app, $sender;
 	return %said;
 }
 
-my @kinds = ('event followed', 'event group_message', 'event member_joined', 'event member_left', 'event relisten', 'event whiteboard_changed',
-	qw(get_group get_group_with_chat_history get_whiteboard me sync));
+my @kinds = ('event followed', 'event group_message', 'event member_joined', 'event member_left', 'event relisten', 'event unfollowed', 'event whiteboard_changed',
+	qw(get_group get_group_with_chat_history get_whiteboard me export_user sync));
 
 sub test_ids
 {
@@ -110,14 +112,12 @@ sub test_ids
 			SELECT chatrel.change_whiteboard(1, chatrel.get_whiteboard(1, as_user => 2), as_user => 2) = chatrel.get_whiteboard(1, as_user => 2)}),
 		't', "$form: a whiteboard is changed with the ids that were read");
 
-	# What is heard and what is caught up with are the same, but for the time zone of datetime
-	my ($heard, $caught_up) = map { decode_json($_) } @said{ 'event group_message', 'sync' };
-	my ($message) = messages_in($caught_up);
-	my %live = %{ $heard->{group_message} };
+	# What is heard and what is caught up with are the same, but that some of it is only heard
+	my @caught_up = @{ decode_json($said{sync})->{events} };
+	my %heard = map { /^event (\w+)/ ? ($1 => decode_json($said{$_})) : () } keys %said;
 
-	is_deeply([ map { JSON::PP->new->canonical->encode({ %$_, datetime => undef }) } \%live ],
-		[ map { JSON::PP->new->canonical->encode({ %$_, datetime => undef }) } $message ],
-		"$form: a message is heard as it is caught up with");
+	is_deeply([ sort map { keys %$_ } @caught_up ], [ sort grep { !/^(relisten|whiteboard_changed)$/ } keys %heard ], "$form: events are caught up with");
+	is_deeply($_, $heard{ (keys %$_)[0] }, "$form: an event is heard as it is caught up with: " . (keys %$_)[0]) foreach @caught_up;
 	return;
 }
 

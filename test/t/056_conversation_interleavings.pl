@@ -277,9 +277,8 @@ sub go_on
 	my $state = $dbh->state;
 	if ($dbh->ping > 0)
 	{
-		die "$client->{name}: $error" unless $state =~ $Conversation::IN_VAIN;
-		$dbh->rollback unless $dbh->{AutoCommit};
-		return;
+		die "$state $error" unless $state =~ $Conversation::IN_VAIN;
+		return if $dbh->{AutoCommit} || eval { $dbh->rollback; 1 };
 	}
 	abandon(delete $client->{dbh});
 	return;
@@ -370,9 +369,10 @@ sub hear
 	{
 		my ($kind, $event) = %{ decode_json($notify->[2]) };
 
-		if ($kind ne 'relisten') { $reader->{picture}->hears($dbh, $kind, $event); $reader->{events}++; next }
-		Conversation::call($dbh, 'listen_group(?)', $event->{group_id});
-		catch_up($reader);
+		Conversation::call($dbh, 'listen_group(?)', $event->{group_id}) if $kind eq 'relisten';
+		catch_up($reader) if $kind eq 'relisten' || $reader->{picture}->has_to_sync_for($event);
+		$reader->{picture}->hears($dbh, $kind, $event) unless $kind eq 'relisten';
+		$reader->{events}++;
 	}
 	return;
 }
@@ -389,8 +389,20 @@ sub read_something
 	$reader->{kept} = $reader->{picture}->copy if !$reader->{listens} && $dice > 0.95;
 	$reader->{picture} = $reader->{kept}->copy if !$reader->{listens} && $dice < 0.02;
 	catch_up($reader) if $reader->{listens} && $dice < 0.2;
-	abandon(delete $reader->{dbh}) if $dice < 0.03;
+	(delete $reader->{dbh})->disconnect if $dice < 0.03;
 	return;
+}
+
+# Half a page has been read, perhaps: what was not kept is forgotten, and what was
+# heard since is not heard again.
+sub start_over
+{
+	my ($reader) = @_;
+
+	go_on($reader);
+	(delete $reader->{dbh})->disconnect if $reader->{dbh} && $reader->{listens};
+	$reader->{picture} = $reader->{kept}->copy;
+	return 0;
 }
 
 sub read_on
@@ -400,10 +412,10 @@ sub read_on
 	srand $reader->{seed};
 	until (is_over('read'))
 	{
-		eval { read_something($reader); 1 } or go_on($reader);
+		eval { read_something($reader); 1 } or start_over($reader);
 		sleep 0.02 * rand;
 	}
-	wait_until(sub { return eval { connect_reader($reader) unless $reader->{dbh}; catch_up($reader); 1 } || go_on($reader) && 0 })
+	wait_until(sub { return eval { connect_reader($reader) unless $reader->{dbh}; catch_up($reader); 1 } || start_over($reader) })
 		or die "$reader->{name} does not come to an end";
 	my $dbh = Conversation::connect_as($node, $reader->{picture}{user});
 	append_to_file("$folder/$reader->{name}", encode_json({ events => $reader->{events} // scalar keys %{ $reader->{picture}{seen} },

@@ -1,5 +1,5 @@
-# The programs in examples/: each prints every message of its user's groups once,
-# whatever happens to its connection, its groups' channels or the server.
+# The programs in examples/: each prints every event of its user's groups once, as a line of
+# JSON, whatever happens to its connection, its groups' channels or the server.
 
 use strict;
 use warnings;
@@ -104,24 +104,50 @@ $node->safe_psql('postgres', q{
 	SELECT chatrel.send_group_message(1, 'before it begins', as_user => 1);
 });
 
-# What it is to print: the messages of user 2's groups, in the order of their ids
+# What stands under the one key of an event, which is the kind
+sub body
+{
+	my ($event) = @_;
+
+	return (values %$event)[0];
+}
+
+# In the order of their ids, and without what happened in a group before user 2 was a member:
+# whether that is printed depends on when the program asks.
+sub comparable
+{
+	my ($admin, @events) = @_;
+	my %since = map { @$_ } @{ $admin->selectall_arrayref('SELECT group_id, joined_id FROM chatrel.groups_members WHERE user_id = 2') };
+
+	return [ sort { body($a)->{id} <=> body($b)->{id} }
+			grep { body($_)->{id} > ($since{ body($_)->{group_id} // 0 } // 0) } @events ];
+}
+
+# All that is kept for user 2
 sub expected
 {
 	my ($admin) = @_;
 
-	return $admin->selectall_arrayref(q{
-		SELECT m.id, m.group_id, m.sender_id, m.message FROM chatrel.groups_messages m
-		JOIN chatrel.groups_members USING (group_id) WHERE user_id = 2 ORDER BY m.id});
+	return comparable($admin, @{ JSON::PP->new->decode(value($admin, 'SELECT chatrel.sync(event_limit => 10000, as_user => 2)'))->{events} });
 }
 
-# What it has printed, in the same form; JSON may be written in more ways than one
-sub printed
+# A message is as it was when it was printed; here it becomes what has become of it, as a client
+# would show it.  Returns what was printed before the message that it is about.
+sub apply_edits
 {
-	my ($output) = @_;
-	my $json = JSON::PP->new->utf8->allow_nonref;
+	my (@events) = @_;
+	my (%messages, @too_early);
 
-	return [ sort { $a->[0] <=> $b->[0] }
-			map { /^(\d+) group (\d+) user (\d+): (.*)$/ ? [ $1, $2, $3, $json->decode($4) ] : [ 0, $_ ] } split /\n/, $output ];
+	foreach my $event (@events)
+	{
+		my $body = body($event);
+		my $message = $messages{ $body->{message_id} // 0 };
+
+		$messages{ $body->{id} } = $body if $event->{group_message};
+		@$message{qw(message edited_at)} = @$body{qw(message edited_at)} if $event->{message_edited};
+		push @too_early, $event if $body->{message_id} && !$message;
+	}
+	return \@too_early;
 }
 
 sub test_example
@@ -136,10 +162,10 @@ sub test_example
 			SYNC_EVERY_MS => 500, ANSWER_WITHIN_MS => 500);
 		IPC::Run::start([ @$command, @arguments, '2' ], '<', \undef, '>', \$output, '2>', \$errors);
 	};
-	my $sends = sub { value($admin, 'SELECT chatrel.send_group_message(?, ?, as_user => ?)', @_) };
+	my $sends = sub { value($admin, 'SELECT (chatrel.send_group_message(?, ?, as_user => ?)).id', @_) };
 	my $prints = sub {
 		my ($text) = @_;
-		my $found = wait_until(sub { $handle->pump_nb; return $output =~ /^\d+ group \d+ user \d+: "\Q$text\E"$/m }, 30);
+		my $found = wait_until(sub { $handle->pump_nb; return $output =~ /"group_message": ?\{.*"message": ?"\Q$text\E"/ }, 30);
 		ok($found, "$name: it prints \"$text\"") or diag("it has printed:\n$output$errors");
 	};
 	my $retries = sub { $handle->pump_nb; return map { $_ } $errors =~ /trying again in (\d+) ms/g };
@@ -160,6 +186,17 @@ sub test_example
 	$sends->(2, qq{"quoted"\nand two lines \\ \x{263a}}, 1);
 	$sends->(2, 'after the long one', 1);
 	$prints->('after the long one');
+
+	# what else happens, and what is only heard
+	my $message = $sends->(1, "$name is edited", 1);
+	$prints->("$name is edited");
+	value($admin, 'SELECT chatrel.edit_message(1, ?, ?, as_user => 1)', $message, 'edited');
+	value($admin, 'SELECT chatrel.add_reaction(1, ?, ?, as_user => 3)', $message, "\x{2603}");
+	value($admin, 'SELECT chatrel.pin_message(1, ?, as_user => 1)', $message);
+	value($admin, q{SELECT chatrel.publish(1, 'poll_opened', '{"datetime": "noon"}', as_user => 3)});
+	value($admin, 'SELECT chatrel.mark_read(1, ?, as_user => 3)', $message);
+	ok(wait_until(sub { $handle->pump_nb; return $output =~ /"read"/ }), "$name: it prints what else happens")
+		or diag("it has printed:\n$output$errors");
 
 	# a member leaves: the others are told to listen to another channel
 	value($admin, 'SELECT chatrel.leave_group(1, as_user => 4)');
@@ -217,12 +254,17 @@ sub test_example
 	$sends->(1, 'the end', 1);
 	$prints->('the end');
 	$handle->pump_nb;
-	is_deeply(printed($output), expected($admin), "$name: every message as it was sent, once");
+	my @printed = map { decode_json($_) } split /\n/, $output;
+	is_deeply(apply_edits(@printed), [], "$name: nothing before the message that it is about");
+	is_deeply(comparable($admin, grep { body($_)->{datetime} } @printed), expected($admin), "$name: every event as it happened, once");
+	is_deeply([ grep { !body($_)->{datetime} } @printed ], [
+			{ poll_opened => { group_id => 1, user_id => 3, payload => { datetime => 'noon' } } },
+			{ read => { group_id => 1, user_id => 3, message_id => $message } } ], "$name: and what is only heard");
 
 	$handle->kill_kill;
 	kill 'KILL', $proxy;
 	reap($proxy);
-	$admin->do('TRUNCATE chatrel.groups_messages CASCADE');
+	$admin->do('TRUNCATE chatrel.groups_messages, chatrel.events CASCADE');
 	value($admin, q{SELECT chatrel.send_group_message(1, 'before it begins', as_user => 1)});
 	$admin->disconnect;
 	return;

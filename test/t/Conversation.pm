@@ -247,12 +247,13 @@ sub vanish
 	return;
 }
 
-# What an event is about comes before it.
+# What an event is about comes before it.  Who has left and joined again between two
+# pages has missed what was said when the first was read, and is told so by the next.
 sub need
 {
 	my ($self, $event, $kind, $key) = @_;
 
-	$self->wrong("event $event->{id} precedes $kind $key") unless exists $self->{state}{$kind}{$key};
+	$self->wrong("event $event->{id} precedes $kind $key") unless $self->{wanders} || exists $self->{state}{$kind}{$key};
 	return;
 }
 
@@ -260,7 +261,7 @@ sub need_member
 {
 	my ($self, $event, $user) = @_;
 
-	$self->need($event, 'member', "$event->{group_id} $user") unless $self->{wanders};
+	$self->need($event, 'member', "$event->{group_id} $user");
 	return;
 }
 
@@ -349,6 +350,15 @@ sub synced
 	return $self->wrong("event $id comes twice") if $self->{seen}{$id}++;
 	$self->apply($kind, $event, $dbh) unless $self->{heard}{$id};
 	return;
+}
+
+# Is it about a message that is not there?  A mention comes by the user's own channel,
+# while the message may have gone to a channel of the group that is not listened to yet.
+sub has_to_sync_for
+{
+	my ($self, $event) = @_;
+
+	return $event->{message_id} && !exists $self->{state}{message}{"$event->{group_id} $event->{message_id}"};
 }
 
 # What is heard, and was not shown before
