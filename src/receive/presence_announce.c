@@ -61,6 +61,7 @@ presence_payload(const PresenceChange *change, int64 group_id, int64 recipient_i
 	JsonWriter	event;
 
 	event_begin(&event, "presence");
+	event.ids = change->json_ids;
 	json_id(&event, "group_id", group_id);
 	if (recipient_id != 0)
 		json_id(&event, "recipient_id", recipient_id);

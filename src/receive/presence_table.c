@@ -8,6 +8,9 @@
  * to tell (presence_announce.c), and the watcher sees to it that it is told
  * (presence_watcher.c).  What could not be told in GIVE_UP_MS is not news any more.
  *
+ * It is told in the form of ids that the session has which has said so last: the
+ * worker may have connected before the database's setting was changed.
+ *
  * The table has room for so many users as chatrel.presence_users says.  It never
  * grows, so that nothing can fail when a transaction commits or a session ends: who
  * finds no room is counted, and is not online.  Nothing is written to disk; after a
@@ -52,6 +55,7 @@ typedef struct PresenceUser
 	bool		used;
 	bool		announced;		/* was the last that was told "online"? */
 	int			sessions;		/* that listen for the user */
+	int			json_ids;
 	TimestampTz reported_until; /* or when it went offline */
 	TimestampTz online_since;
 } PresenceUser;
@@ -279,8 +283,12 @@ presence_session_begins(const PresenceKey *key)
 	user = find_or_add_user(key, now);
 	if (user == NULL || !user_is_online(user, now))
 		latch = presence->watcher;
-	if (user != NULL && user->sessions++ == 0 && user->reported_until <= now)
-		user->online_since = now;
+	if (user != NULL)
+	{
+		user->json_ids = guc_json_ids;
+		if (user->sessions++ == 0 && user->reported_until <= now)
+			user->online_since = now;
+	}
 	LWLockRelease(USERS_LOCK);
 	wake(latch);
 	return user != NULL;
@@ -318,6 +326,7 @@ report_user(const PresenceKey *key, TimestampTz until, TimestampTz now)
 	if (!user_is_online(user, now))
 		user->online_since = now;
 	user->reported_until = Max(user->reported_until, until);
+	user->json_ids = guc_json_ids;
 	return true;
 }
 
@@ -430,6 +439,7 @@ presence_changes(PresenceChange *changes, int most)
 			user_is_online(user, now) != user->announced)
 		{
 			changes[count].key = user->key;
+			changes[count].json_ids = user->json_ids;
 			changes[count++].online = !user->announced;
 		}
 	}

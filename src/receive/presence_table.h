@@ -21,6 +21,7 @@ typedef struct PresenceChange
 {
 	PresenceKey key;
 	bool		online;
+	int			json_ids;		/* JsonIds: how it is to be told */
 } PresenceChange;
 
 typedef struct PresenceStatus
