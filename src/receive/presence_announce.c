@@ -41,7 +41,7 @@ static SqlPlan who_is_told = {
 	" UNION ALL"
 	" SELECT s.group_id, o.user_id FROM shared s"
 	" JOIN chatrel.groups_members o ON o.group_id" EQ "s.group_id"
-	" WHERE s.divided AND o.user_id NOT IN (SELECT id FROM apart)"
+	" WHERE s.divided AND NOT EXISTS (SELECT FROM apart a WHERE a.id" EQ "o.user_id)"
 	" ORDER BY 1, 2",
 	.expected = SPI_OK_SELECT,
 	PLAN_ARGS(INT8OID, INT4OID),
