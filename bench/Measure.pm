@@ -58,19 +58,19 @@ sub heading
 	return;
 }
 
-# Runs a script and returns its transactions per second.  It runs for the time, or so often as told.
+# Runs a script and returns its transactions per second.
 sub tps
 {
-	my ($script, $clients, $options, $transactions) = @_;
+	my ($script, $clients, $options, $db) = @_;
 	my $file = "$dir/script.sql";
-	my $length = $transactions ? "-t $transactions" : "-T $seconds";
 
+	$db //= $database;
 	open(my $out, '>', $file) or die "$file: $!";
 	print $out $script;
 	close($out);
 
 	local $ENV{PGOPTIONS} = $options // '';
-	my $report = `pgbench -n -M prepared -c $clients -j 2 $length -f $file $database 2>&1`;
+	my $report = `pgbench -n -M prepared -c $clients -j 2 -T $seconds -f $file $db 2>&1`;
 	die "pgbench failed:\n$report" if $? != 0 || $report !~ /^tps = ([\d.]+)/m;
 	return $1;
 }

@@ -21,7 +21,7 @@ const origins = process.env.ORIGIN?.split(' ')
   ?? [`http://127.0.0.1:${port}`, `http://localhost:${port}`];
 const secure = origins[0].startsWith('https:');
 const HEARTBEAT_MS = 25000;
-const MAX_WAITING = 200; // calls of one browser
+const MAX_WAITING = 100; // calls of one browser; it is not listened to until there are fewer
 const MAX_UNSENT = 4 * 1024 * 1024; // bytes that a browser is behind
 
 // Ids fit into a number until there are 2^53 of them.  doc/operations.md says what then.
@@ -106,6 +106,7 @@ function answer(response, status, body = '', more = {}) {
 
 async function bodyOf(request) {
   let text = '';
+  request.setEncoding('utf8');
   for await (const chunk of request) {
     text += chunk;
     if (text.length > 1000) throw Object.assign(new Error('too long'), { status: 413 });
@@ -118,7 +119,7 @@ async function bodyOf(request) {
 }
 
 async function logInBy(request, response) {
-  const { username } = await bodyOf(request);
+  const username = (await bodyOf(request))?.username;
   if (typeof username !== 'string') return answer(response, 400, { message: 'say a name' });
   const cookie = await logIn(pool, username.trim(), secure);
   return answer(response, 204, '', { 'Set-Cookie': cookie });
@@ -193,9 +194,10 @@ function welcome(ws, session) {
     if (sockets.get(session.id)?.size === 0) sockets.delete(session.id);
   });
   ws.on('message', (data) => {
-    if (++waiting > MAX_WAITING) return ws.close(1008, 'too many calls');
-    last = last.then(() => serve(ws, data)).finally(() => { waiting -= 1; });
-    return undefined;
+    if (++waiting === MAX_WAITING) ws.pause();
+    last = last.then(() => serve(ws, data)).finally(() => {
+      if (waiting-- === MAX_WAITING) ws.resume();
+    });
   });
 }
 

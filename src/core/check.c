@@ -127,6 +127,25 @@ interval_span(const Interval *interval)
 		(interval->day + (double) interval->month * DAYS_PER_MONTH) * USECS_PER_DAY;
 }
 
+/* By the clock: a transaction's own time may be long ago. */
+void
+check_to_come(TimestampTz value, const char *name)
+{
+	if (value <= GetCurrentTimestamp())
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be a time to come", name)));
+}
+
+void
+check_no_nulls(ArrayType *array, const char *name)
+{
+	if (array_contains_nulls(array))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must not contain nulls", name)));
+}
+
 /* An array of ids, none of them null. */
 ArrayType *
 require_ids(FunctionCallInfo fcinfo, int argno, const char *name)
@@ -135,10 +154,7 @@ require_ids(FunctionCallInfo fcinfo, int argno, const char *name)
 
 	check_not_null(fcinfo, argno, name);
 	ids = PG_GETARG_ARRAYTYPE_P(argno);
-	if (array_contains_nulls(ids))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must not contain nulls", name)));
+	check_no_nulls(ids, name);
 	return ids;
 }
 
@@ -151,15 +167,6 @@ error_change_suppressed(const char *table)
 			 errmsg("a trigger has suppressed a change to table \"chatrel.%s\"", table),
 			 errhint("A trigger of the table must return the row, or raise an error."),
 			 err_table(table)));
-}
-
-/* Of what the transaction's snapshot does not have, as PostgreSQL says it of a row. */
-void
-error_concurrent_change(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-			 errmsg("could not serialize access due to a concurrent change")));
 }
 
 /* Has a statement changed what it had to?  Only a trigger keeps it from that. */

@@ -27,6 +27,8 @@ extern void check_bytes(Size bytes, Size most, const char *name);
 extern Jsonb *require_metadata(FunctionCallInfo fcinfo, int argno);
 extern TimestampTz require_datetime(FunctionCallInfo fcinfo, int argno, const char *name);
 extern double interval_span(const Interval *interval);
+extern void check_to_come(TimestampTz value, const char *name);
+extern void check_no_nulls(ArrayType *array, const char *name);
 extern ArrayType *require_ids(FunctionCallInfo fcinfo, int argno, const char *name);
 
 /*
@@ -36,7 +38,6 @@ extern ArrayType *require_ids(FunctionCallInfo fcinfo, int argno, const char *na
 #define MAX_TRIES	10
 
 pg_noreturn extern void error_change_suppressed(const char *table);
-pg_noreturn extern void error_concurrent_change(void);
 extern void check_changed(uint64 nrows, uint64 expected, const char *table);
 
 #endif							/* CHATREL_CHECK_H */

@@ -2,9 +2,8 @@
  * bans.c
  *	  Who may not come into a group.
  *
- * The banned user is locked before the memberships, FOR NO KEY UPDATE: whoever invites
- * it holds it FOR SHARE (invitations.c), and whoever lets it in as a ban does
- * (joining.c).
+ * The banned user is locked before the memberships, FOR NO KEY UPDATE: whoever lets
+ * it in holds it FOR SHARE (joining.c, invitations.c).
  */
 #include "postgres.h"
 
@@ -16,6 +15,7 @@
 #include "core/errors.h"
 #include "core/identity.h"
 #include "groups/joining.h"
+#include "groups/member_changes.h"
 #include "groups/members.h"
 #include "groups/moderation.h"
 

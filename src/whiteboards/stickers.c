@@ -299,7 +299,9 @@ error_not_written(const Batch *batch, uint64 nwritten, bool removes, Datum *valu
 
 	if (there.nrows == batch->n - (removes ? nwritten : 0))
 		error_change_suppressed("stickers");
-	error_concurrent_change();
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not serialize access due to a concurrent change")));
 }
 
 /*

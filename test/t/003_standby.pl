@@ -24,6 +24,8 @@ $primary->safe_psql('postgres', q{
 	SELECT chatrel.update_group(1, join_policy => 'request', as_user => 1), chatrel.request_to_join(1, as_user => 4);
 	SELECT chatrel.invite(1, '{2}', as_user => 1), chatrel.ban_member(1, 3, as_user => 1);
 	SELECT chatrel.direct_group('{2}', as_user => 4);
+	SELECT chatrel.block(4, as_user => 1), chatrel.mute_user(3, as_user => 1), chatrel.set_direct_messages('friends', as_user => 1);
+	SELECT chatrel.set_protected(true, as_user => 1), chatrel.follow(1, as_user => 3);
 	CREATE TABLE accounts AS SELECT id, username FROM chatrel.users;
 	ALTER TABLE accounts ADD PRIMARY KEY (id);
 });
@@ -67,13 +69,13 @@ my %reads = (
 	sync => [ q{jsonb_array_length(jsonb_path_query_array(chatrel.sync(wait => '1 ms'), '$.events[*].group_message'))}, '2' ],
 	sync_all => [ q{jsonb_array_length(jsonb_path_query_array(chatrel.sync_all(), '$.events[*].group_message'))}, '2' ],
 	unread_counts => [ 'chatrel.unread_counts()', '(0,0,0)' ],
-	blocked => [ '(SELECT count(*) FROM chatrel.blocked())', '0' ],
+	blocked => [ '(SELECT username FROM chatrel.blocked())', 'dee' ],
 	export_user => [ q{(SELECT document ->> 'username' FROM chatrel.export_user(1) WHERE kind = 'user')}, 'ann' ],
 	find_user => [ q{(chatrel.find_user('ann')).id}, '1' ],
-	follow_requests => [ '(SELECT count(*) FROM chatrel.follow_requests())', '0' ],
+	follow_requests => [ '(SELECT username FROM chatrel.follow_requests())', 'cyd' ],
 	may_view_posts => [ 'chatrel.may_view_posts(2)::text', 'true' ],
-	muted_users => [ '(SELECT count(*) FROM chatrel.muted_users())', '0' ],
-	user_settings => [ 'chatrel.user_settings()', '{"protected": false, "direct_messages": "everybody"}' ],
+	muted_users => [ '(SELECT username FROM chatrel.muted_users())', 'cyd' ],
+	user_settings => [ 'chatrel.user_settings()', '{"protected": true, "direct_messages": "friends"}' ],
 	banned_members => [ '(SELECT user_id FROM chatrel.banned_members(1))', '3' ],
 	find_groups => [ q{(SELECT name || ' ' || member_count FROM chatrel.find_groups('g'))}, 'g 1' ],
 	group_invitations => [ '(SELECT username FROM chatrel.group_invitations(1))', 'bob' ],

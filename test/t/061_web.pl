@@ -16,26 +16,11 @@ use Test::More;
 my $root = "$FindBin::RealBin/../..";
 my $web = "$root/examples/web";
 
-sub runs
-{
-	my (@command) = @_;
-
-	return IPC::Run::run(\@command, '<', \undef, '>&', \my $output, IPC::Run::timeout(120));
-}
-
-sub has_program
-{
-	my ($name) = @_;
-
-	return scalar grep { -x "$_/$name" } split /:/, $ENV{PATH};
-}
-
 # Why it cannot be played here, or nothing
 sub why_not
 {
 	return "$_ is not installed" foreach grep { !has_program($_) } qw(node chromium-headless-shell);
-	return q{node's packages pg and ws are not to be had}
-		unless runs('bash', '-c', qq{. "$root/script/bootstrap" && node_packages "$web"});
+	return q{node's packages pg and ws are not to be had} unless node_packages($web);
 	return;
 }
 

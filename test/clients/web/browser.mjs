@@ -27,6 +27,7 @@ export async function startBrowser() {
   const chromium = spawn('chromium-headless-shell', [
     '--remote-debugging-port=0', `--user-data-dir=${profile}`, '--no-sandbox', '--disable-gpu',
     '--disable-dev-shm-usage', '--lang=en-GB', 'about:blank'], { stdio: ['ignore', 'ignore', 'pipe'] });
+  process.on('exit', () => chromium.kill('SIGKILL'));
   let said = '';
   chromium.stderr.on('data', (data) => { said += data; });
   const address = await until('chromium listens', () => {

@@ -37,11 +37,13 @@ async function asAdmin(sql, values = []) {
 
 // ---------------------------------------------------------------- without a browser
 
-function ask(method, path, headers = {}, body = '') {
+function ask(method, path, headers = {}, ...parts) {
   return new Promise((resolve, reject) => {
-    request(address + path, { method, headers }, (response) => {
+    const asked = request(address + path, { method, headers }, (response) => {
       response.resume().on('end', () => resolve(response));
-    }).on('error', reject).end(body);
+    }).on('error', reject);
+    parts.forEach((part) => asked.write(part));
+    asked.end();
   });
 }
 
@@ -54,6 +56,21 @@ function tryWebSocket(headers, says = null) {
     socket.on('open', () => { if (says) socket.send(says); else { resolve('open'); socket.close(); } });
     socket.on('message', (data) => { resolve(JSON.parse(data)); socket.close(); });
     socket.on('close', (code) => resolve(`closed with ${code}`));
+  });
+}
+
+// How many of so many calls at once are answered before the connection ends
+function callsAtOnce(headers, number) {
+  return new Promise((resolve) => {
+    const socket = new WebSocket(`${address.replace('http', 'ws')}/socket`, { headers });
+    let answered = 0;
+    socket.on('open', () => {
+      for (let id = 1; id <= number; id++) {
+        socket.send(JSON.stringify({ id, call: 'names', args: [[id]] }));
+      }
+    });
+    socket.on('message', () => { if (++answered === number) socket.close(); });
+    socket.on('close', () => resolve(answered));
   });
 }
 
@@ -80,6 +97,11 @@ async function refusesStrangers() {
     'what mallory is no member of is not there');
   is(await tryWebSocket(own, call('find_groups', "x' OR true --", null)), { id: 1, value: [] },
     'an argument is no SQL');
+  is(await callsAtOnce(own, 500), 500, 'many calls at once are answered all the same');
+  const name = Buffer.from(JSON.stringify({ username: 'zoë' }));
+  await ask('POST', '/login', { Origin: address }, ...[...name].map((byte) => Buffer.of(byte)));
+  is(await asAdmin(`SELECT username FROM chatrel.users WHERE username LIKE 'zo%'`), [['zoë']],
+    'a name is whole, in however many pieces it comes');
   const logout = await ask('POST', '/logout', own);
   is([logout.statusCode, await tryWebSocket(own)], [204, 401], 'after the log-out the cookie is of no use');
 }
@@ -216,6 +238,10 @@ async function people(ann, ben, cleo) {
   await cleo.click('#leave');
   await cleo.gone('#conversations', 'Short-lived');
   await cleo.sees('#nothing-open');
+  is(await cleo.evaluate(() => ['#back', '#leave', '#text'].filter((part) => {
+    document.querySelector(part).focus();
+    return document.activeElement.matches(part);
+  })), [], 'where no conversation is open, the keyboard finds nothing to do');
   ok(true, 'a group is made with the keyboard, and left');
 }
 
@@ -316,6 +342,27 @@ async function survives(what, ann, ben, interrupt) {
     `${what}: nothing was shown twice meanwhile`);
 }
 
+// A group that is made, of which the answer is lost with the gateway, is not made again.
+async function makesNoGroupTwice(cleo) {
+  const admin = new pg.Client({ user: process.env.ADMIN });
+  await admin.connect();
+  await admin.query('BEGIN; LOCK TABLE chatrel.groups IN SHARE MODE');
+  await cleo.click('#open-new-group');
+  await cleo.type('Made once');
+  await cleo.press('Enter');
+  await until('the group is being made', async () => (await asAdmin(`SELECT FROM pg_stat_activity
+    WHERE wait_event_type = 'Lock' AND query LIKE '%create_group%'`)).length > 0);
+  await killGateway(gateway);
+  await admin.query('ROLLBACK');
+  await admin.end();
+  gateway = await startGateway();
+  await cleo.sees('#new-group .error', 'look whether it was done');
+  await cleo.press('Escape');
+  await cleo.sees('#conversations', 'Made once');
+  is(await asAdmin(`SELECT count(*)::int FROM chatrel.groups WHERE name = 'Made once'`), [[1]],
+    'a group is made once, though its answer was lost');
+}
+
 async function interruptions(ann, ben) {
   await survives('the end of the gateway', ann, ben, async () => {
     await killGateway(gateway);
@@ -360,6 +407,7 @@ try {
   await chats(ann, ben, cleo);
   await people(ann, ben, cleo);
   await history(ann);
+  await makesNoGroupTwice(cleo);
   await interruptions(ann, ben);
   await fitsAPhone(ben);
   await ann.evaluate(() => document.querySelector('#logout').click());
