@@ -14,6 +14,7 @@
 
 #include "core/guc.h"
 #include "core/plans.h"
+#include "delivery/channels.h"
 #include "delivery/events.h"
 #include "delivery/relay.h"
 #include "receive/presence_announce.h"
@@ -47,6 +48,9 @@ static SqlPlan who_is_told = {
 	PLAN_ARGS(INT8OID, INT4OID),
 	.by_index = true
 };
+
+/* What it reads, besides the channels */
+static const char *const tables[] = {"groups_members", "groups_counters", "blocks"};
 
 typedef struct Announcements
 {
@@ -110,7 +114,8 @@ make_presence_events(int *nevents)
 {
 	Announcements list = {palloc_array(Event, 64), 0, 64};
 
-	nchanges = presence_changes(changes, MAX_CHANGES);
+	/* The watcher asks again where one of them is locked. */
+	nchanges = lock_free_tables(tables, lengthof(tables)) ? presence_changes(changes, MAX_CHANGES) : 0;
 	for (int i = 0; i < nchanges; i++)
 	{
 		CHECK_FOR_INTERRUPTS();

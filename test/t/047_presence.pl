@@ -202,6 +202,43 @@ subtest 'the watcher holds nothing up' => sub {
 	is_deeply([ heard_from($hearer, 1, 1, 'false') ], [ '1 1 true', '1 1 false' ], 'and goes on');
 };
 
+subtest 'the worker of the relay' => sub {
+	my $locker = connect_to($node);
+	$locker->begin_work;
+	$locker->do('LOCK TABLE chatrel.groups_members IN ACCESS EXCLUSIVE MODE');
+	my $since = value($admin, 'SELECT clock_timestamp()');
+	report('1 h', 1);
+	ok(wait_until(sub { value($admin, q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'chatrel relay'
+		AND query_start > ? AND (state = 'idle' OR wait_event_type = 'Lock')}, $since) }), 'has tried to tell');
+	ok(eval { $locker->do('LOCK TABLE chatrel.groups_channels IN ACCESS EXCLUSIVE MODE NOWAIT'); 1 }, 'waits for no table while it holds another');
+	$locker->commit;
+	$locker->disconnect;
+	is_deeply([ heard_from($hearer, 1, 1, 'true') ], ['1 1 true'], 'and tries again');
+
+	ok(wait_until(sub { !worker_pid($admin) }), 'it leaves');
+	value($admin, q{SELECT chatrel.publish(1, 'hello', '{}', 1)});
+	my $pid;
+	wait_until(sub { $pid = worker_pid($admin) }) or die 'no worker';
+	value($admin, 'SELECT pg_terminate_backend(?)', $pid);
+	report('0', 1);
+	is_deeply([ heard_from($hearer, 1, 1, 'false') ], ['1 1 false'], 'where it is terminated, another tells');
+};
+
+subtest 'users who are deleted' => sub {
+	my $id = value($admin, q{SELECT id FROM chatrel.create_user('short')});
+	value($admin, 'SELECT chatrel.join_group(1, ?)', $id);
+	report('1 s', $id);
+	is_deeply([ heard_from($hearer, 1, $id, 'true') ], ["1 $id true"], 'while it is there');
+	my $session = session_of($id);
+	value($admin, 'SELECT chatrel.delete_user(?)', $id);
+	$hearer->{dbh}->selectall_arrayref('SELECT chatrel.listen(4)');
+	is(value($admin, 'SELECT online FROM chatrel.presence(ARRAY[?::bigint], 2)', $id), 0, 'is seen by nobody');
+	is(report('1 h', $id), 0, 'cannot be reported');
+	$session->disconnect;
+	report('1 s', 1);
+	is_deeply([ heard_from($hearer, 1, 1, 'false') ], [ '1 1 true', '1 1 false' ], 'and nobody hears that it has gone');
+};
+
 subtest 'who is told' => sub {
 	my $stranger = Realtime::Listener->new($node, 'chatrel.listen(5)', presence => 1);
 	report('1 h', 1, 5, 6);
