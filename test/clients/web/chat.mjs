@@ -258,15 +258,14 @@ async function presence(ann, ben, cleo) {
 
   await cleo.evaluate(() => document.querySelector('#text').focus());
   await cleo.type('I am');
-  await until('cleo is seen typing', async () => { // not in the first moments after a message
-    await cleo.type('.');
-    return ann.evaluate(() => document.querySelector('#typing').textContent === 'cleo is typing …');
-  });
+  await cleo.typesUntilSeenBy(ann);
+  is(await ann.evaluate(() => document.querySelector('#typing').textContent), 'cleo is typing …',
+    'who is typing is seen');
   await cleo.press('Enter');
   await ann.sees('#messages .text', 'I am');
   await ann.gone('#typing', 'typing');
   is(await ben.evaluate(() => document.querySelector('#typing').textContent), '',
-    'who is typing is seen where it is typed, until the message is there');
+    'where it is typed alone, until the message is there');
 
   const dora = await browser.person(address);
   await dora.logIn('dora');
