@@ -70,16 +70,18 @@ start_listening(const PresenceKey *key)
 static void
 make_room_to_listen(void)
 {
+	int			wanted = nlistening + nrequests;
+
 	if (listening == NULL)
 	{
+		listening = MemoryContextAlloc(TopMemoryContext, 4 * sizeof(PresenceKey));
 		max_listening = 4;
-		listening = MemoryContextAlloc(TopMemoryContext, max_listening * sizeof(PresenceKey));
 		before_shmem_exit(session_exit, (Datum) 0);
 	}
-	if (nlistening + nrequests > max_listening)
+	if (wanted > max_listening)
 	{
-		max_listening = 2 * (nlistening + nrequests);
-		listening = repalloc_huge(listening, (Size) max_listening * sizeof(PresenceKey));
+		listening = repalloc_huge(listening, (Size) wanted * 2 * sizeof(PresenceKey));
+		max_listening = wanted * 2;
 	}
 }
 
@@ -90,13 +92,13 @@ add_request(int64 user_id)
 {
 	if (requests == NULL)
 	{
+		requests = MemoryContextAlloc(TopTransactionContext, 4 * sizeof(Request));
 		max_requests = 4;
-		requests = MemoryContextAlloc(TopTransactionContext, max_requests * sizeof(Request));
 	}
 	else if (nrequests == max_requests)
 	{
+		requests = repalloc_huge(requests, (Size) max_requests * 2 * sizeof(Request));
 		max_requests *= 2;
-		requests = repalloc_huge(requests, (Size) max_requests * sizeof(Request));
 	}
 	requests[nrequests].nest_level = GetCurrentTransactionNestLevel();
 	requests[nrequests].key = presence_key(user_id);

@@ -42,6 +42,9 @@
 /* The lock is given away after so many users of a report. */
 #define REPORT_CHUNK		1000
 
+/* Where all is taken, users whose reports have ended are looked for so often. */
+#define SEARCH_EVERY_MS		100
+
 /* So often may a user say that it is typing in a group. */
 #define TYPING_MS			3000
 #define TYPING_WAYS			4
@@ -68,6 +71,8 @@ typedef struct PresenceShared
 	uint64		turned_away;
 	Latch	   *watcher;
 	TimestampTz wakes_at;		/* when the watcher looks again by itself */
+	TimestampTz searched_at;	/* for users who have gone; 0 if there may be
+								 * one */
 	PresenceUser users[FLEXIBLE_ARRAY_MEMBER];	/* and the buckets */
 } PresenceShared;
 
@@ -231,6 +236,9 @@ user_is_online(const PresenceUser *user, TimestampTz now)
 static void
 remove_offline_users(TimestampTz now)
 {
+	if (!TimestampDifferenceExceeds(presence->searched_at, now, SEARCH_EVERY_MS))
+		return;
+	presence->searched_at = now;
 	for (int i = 0; i < presence->ever_used; i++)
 		if (presence->users[i].used && !user_is_online(&presence->users[i], now))
 			remove_user(&presence->users[i]);
@@ -307,6 +315,7 @@ presence_session_ends(const PresenceKey *key)
 	if (user != NULL && user->sessions > 0 && --user->sessions == 0)
 	{
 		user->reported_until = Max(user->reported_until, now);
+		presence->searched_at = 0;
 		latch = presence->watcher;
 	}
 	LWLockRelease(USERS_LOCK);
@@ -373,6 +382,7 @@ presence_end_reports(const int64 *user_ids, int count)
 		if (user != NULL && user->reported_until > now)
 		{
 			user->reported_until = now;
+			presence->searched_at = 0;
 			latch = presence->watcher;
 		}
 		LWLockRelease(USERS_LOCK);
