@@ -27,6 +27,7 @@
 #include "delivery/events.h"
 #include "delivery/relay.h"
 #include "groups/member_counters.h"
+#include "receive/presence.h"
 #include "relationships/follow_counters.h"
 
 PG_MODULE_MAGIC_EXT(.name = "chatrel",.version = CHATREL_VERSION);
@@ -44,4 +45,5 @@ _PG_init(void)
 	follow_counters_init();
 	member_counters_init();
 	relay_init();
+	presence_init();
 }

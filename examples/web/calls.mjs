@@ -27,6 +27,10 @@ export const calls = {
   message: { sql: 'SELECT chatrel.get_message($2, $3, as_user => $1) AS value', args: 2 },
   mark_read: { sql: 'SELECT chatrel.mark_read($2, $3, as_user => $1) AS value', args: 2 },
 
+  // Who is online, and that one is typing
+  presence: { sql: 'SELECT * FROM chatrel.presence($2, as_user => $1)', args: 1 },
+  typing: { sql: 'SELECT chatrel.typing($2, as_user => $1) AS value', args: 1 },
+
   // Messages.  A send that is tried again sends nothing: $6 is its client_key; and the page
   // knows by it, in metadata, which of its messages an event is about.
   send: {

@@ -21,6 +21,9 @@ const origins = process.env.ORIGIN?.split(' ')
   ?? [`http://127.0.0.1:${port}`, `http://localhost:${port}`];
 const secure = origins[0].startsWith('https:');
 const HEARTBEAT_MS = 25000;
+const ONLINE_FOR = '30 s'; // if it is not said again: this gateway may have ended
+const SAY_EVERY_MS = 10000;
+const AWAY_AFTER_MS = 3000; // a page that is loaded again is back by then
 const MAX_WAITING = 100; // calls of one browser; it is not listened to until there are fewer
 const MAX_UNSENT = 4 * 1024 * 1024; // bytes that a browser is behind
 
@@ -58,6 +61,18 @@ function pass(kind, event) {
   for (const user of hearers) for (const socket of sockets.get(user) ?? []) sendTo(socket, text);
 }
 
+let toldOff = false; // that the server does not know who is online
+
+// Who has a page open is online.  A report that fails is made again, as all of them are.
+function report(users, ttl = ONLINE_FOR) {
+  return pool.query('SELECT chatrel.report_online($1, $2)', [users, ttl]).catch((error) => {
+    if (error.code === '55000' && !toldOff) console.error(`nobody is online: ${error.message}`);
+    toldOff ||= error.code === '55000';
+  });
+}
+
+const reportAll = () => report([...sockets.keys()]);
+
 let begun = false;
 
 function begin(rows) {
@@ -69,6 +84,7 @@ function begin(rows) {
 
 // Nobody is let in before nothing can be missed.
 function ready() {
+  reportAll(); // the database may have been restarted
   if (begun) return;
   begun = true;
   server.listen(port, host, () => console.log(`listening on ${origins[0]}`));
@@ -187,11 +203,14 @@ function welcome(ws, session) {
   ws.session = session;
   ws.alive = true;
   entry(sockets, session.id).add(ws);
+  report([session.id]);
   ws.on('pong', () => { ws.alive = true; });
   ws.on('error', () => ws.terminate());
   ws.on('close', () => {
     sockets.get(session.id)?.delete(ws);
-    if (sockets.get(session.id)?.size === 0) sockets.delete(session.id);
+    if (sockets.get(session.id)?.size !== 0) return;
+    sockets.delete(session.id);
+    setTimeout(() => { if (!sockets.has(session.id)) report([session.id], '0'); }, AWAY_AFTER_MS);
   });
   ws.on('message', (data) => {
     if (++waiting === MAX_WAITING) ws.pause();
@@ -221,6 +240,7 @@ async function serve(ws, data) {
   }
 }
 
+setInterval(reportAll, SAY_EVERY_MS);
 setInterval(() => {
   for (const ws of webSockets.clients) {
     if (!ws.alive) ws.terminate();

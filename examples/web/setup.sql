@@ -7,6 +7,7 @@ CREATE ROLE web LOGIN;
 GRANT USAGE ON SCHEMA chatrel TO web;
 GRANT SET ON PARAMETER chatrel.user_id TO web;
 GRANT EXECUTE ON FUNCTION chatrel.listen_all, chatrel.sync_all, chatrel.group_members_of TO web;
+GRANT EXECUTE ON FUNCTION chatrel.report_online TO web;
 GRANT EXECUTE ON FUNCTION chatrel.find_user, chatrel.create_user TO web;
 
 -- Who is logged in.  Of the secret in the cookie there is only the hash.

@@ -59,7 +59,47 @@ COMMENT ON FUNCTION chatrel.get_group_with_chat_history(bigint, bigint, integer,
 	'group_messages() finds it, oldest first, and where sync() goes on: {"id", "name", "members", '
 	'"messages", "cursor"}';
 
+CREATE FUNCTION chatrel.presence(user_ids bigint[], as_user bigint DEFAULT NULL)
+	RETURNS TABLE (user_id bigint, online boolean)
+	AS 'MODULE_PATHNAME', 'chatrel_presence'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 5000 ROWS 50;
+COMMENT ON FUNCTION chatrel.presence(bigint[], bigint) IS
+	'which of these users are online, as far as the user may know: who share a group with it, and '
+	'its friends, where there is no block; all others are said to be offline. Needs the library '
+	'to be preloaded';
+
+CREATE FUNCTION chatrel.report_online(user_ids bigint[], ttl interval) RETURNS integer
+	AS 'MODULE_PATHNAME', 'chatrel_report_online'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 5000;
+COMMENT ON FUNCTION chatrel.report_online(bigint[], interval) IS
+	'administrative: these users are online for so long, from a second to a day; with 0 they are '
+	'not, unless a session listens for them. Returns how many users that is, without those who do '
+	'not exist or for whom there is no room. Needs the library to be preloaded';
+
+CREATE FUNCTION chatrel.typing(group_id bigint, as_user bigint DEFAULT NULL) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'chatrel_typing'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 5000;
+COMMENT ON FUNCTION chatrel.typing(bigint, bigint) IS
+	'announces that the user is typing to a group that it may send to: heard, and not kept. False, '
+	'and nothing is heard, within 3 s of the last time. Needs the library to be preloaded';
+
+CREATE FUNCTION chatrel.presence_status(OUT online integer, OUT room integer,
+		OUT turned_away bigint)
+	RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'chatrel_presence_status'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 50 ROWS 1;
+COMMENT ON FUNCTION chatrel.presence_status() IS
+	'of all databases: how many users are online, how many may be, and how often there was no room '
+	'for one since the server was started; no row unless the library is preloaded';
+
 -- privileges
 
 -- They hear and read every group: granted by name.
 REVOKE ALL ON FUNCTION chatrel.listen_all(), chatrel.sync_all(text, integer, interval) FROM PUBLIC;
+
+-- It says who is online, whoever that is: granted by name.
+REVOKE ALL ON FUNCTION chatrel.report_online(bigint[], interval) FROM PUBLIC;
+
+-- It is for monitoring, as the relay's view is.
+REVOKE ALL ON FUNCTION chatrel.presence_status() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION chatrel.presence_status() TO pg_monitor;

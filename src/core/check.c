@@ -116,6 +116,17 @@ require_datetime(FunctionCallInfo fcinfo, int argno, const char *name)
 	return value;
 }
 
+/*
+ * In microseconds, and without the calendar, in which adding a long interval to a time
+ * is an error: a month has 30 days.
+ */
+double
+interval_span(const Interval *interval)
+{
+	return interval->time +
+		(interval->day + (double) interval->month * DAYS_PER_MONTH) * USECS_PER_DAY;
+}
+
 /* By the clock: a transaction's own time may be long ago. */
 void
 check_to_come(TimestampTz value, const char *name)

@@ -35,6 +35,8 @@ bool		guc_relay = true;
 int			guc_relay_queue_size = 4096;
 int			guc_relay_databases = 8;
 int			guc_relay_idle_timeout = 1000;
+int			guc_presence_users = 10000;
+int			guc_presence_max_members = 200;
 
 static char *user_id_string = NULL;
 
@@ -142,6 +144,28 @@ guc_init_relay(void)
 							NULL, NULL, NULL);
 }
 
+static void
+guc_init_presence(void)
+{
+	DefineCustomIntVariable("chatrel.presence_users",
+							"How many users can be online at the same time, in all databases.",
+							"Needs chatrel in shared_preload_libraries. 0 switches presence and typing off.",
+							&guc_presence_users,
+							10000, 0, 1000 * 1000,
+							process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP,
+							0,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("chatrel.presence_max_members",
+							"The most members of a group that hears who of them comes and goes.",
+							NULL,
+							&guc_presence_max_members,
+							200, 0, INT_MAX,
+							PGC_SIGHUP,
+							0,
+							NULL, NULL, NULL);
+}
+
 void
 guc_init(void)
 {
@@ -206,6 +230,7 @@ guc_init(void)
 							 NULL, NULL);
 
 	guc_init_relay();
+	guc_init_presence();
 
 	MarkGUCPrefixReserved("chatrel");
 }

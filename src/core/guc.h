@@ -36,6 +36,10 @@ extern int	guc_relay_queue_size;	/* kB, for each database */
 extern int	guc_relay_databases;
 extern int	guc_relay_idle_timeout; /* ms */
 
+/* presence: how many users are kept, and how large the groups are that hear of it */
+extern int	guc_presence_users;
+extern int	guc_presence_max_members;
+
 extern void guc_init(void);
 
 #endif							/* CHATREL_GUC_H */

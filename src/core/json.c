@@ -18,6 +18,7 @@ json_begin_text(JsonWriter *json)
 {
 	json->as_text = true;
 	json->utc = true;
+	json->ids = guc_json_ids;
 	initStringInfo(&json->text);
 }
 
@@ -25,6 +26,7 @@ void
 json_begin_jsonb(JsonWriter *json)
 {
 	memset(json, 0, sizeof(*json));
+	json->ids = guc_json_ids;
 }
 
 const char *
@@ -188,7 +190,7 @@ json_id(JsonWriter *json, const char *key, int64 id)
 {
 	char		digits[MAXINT8LEN + 1];
 
-	if (guc_json_ids == JSON_IDS_NUMBER)
+	if (json->ids == JSON_IDS_NUMBER)
 	{
 		json_int64(json, key, id);
 		return;

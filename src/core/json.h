@@ -23,6 +23,8 @@ typedef struct JsonWriter
 {
 	bool		as_text;
 	bool		utc;			/* times, whatever the session's time zone */
+	int			ids;			/* JsonIds: the session's, unless it is told
+								 * otherwise */
 	StringInfoData text;
 	JsonbInState state;
 } JsonWriter;

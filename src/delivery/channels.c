@@ -227,19 +227,28 @@ channels_owner(void)
 }
 
 /*
- * The same for the worker.  DROP EXTENSION locks these tables in some order:
- * nothing is waited for while one of them is locked here, so that neither is the
- * victim of a deadlock.
+ * For the worker, which may hold others.  DROP EXTENSION locks these tables in some
+ * order: nothing is waited for while one of them is locked here, so that neither is
+ * the victim of a deadlock.
  */
+bool
+lock_free_tables(const char *const *names, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (!lock_table(names[i], AccessShareLock, RVR_SKIP_LOCKED))
+			return false;
+	return true;
+}
+
+/* channels_exist() for the worker. */
 ChannelsState
 lock_channels_tables(void)
 {
+	static const char *const others[] = {"users_channels", "all_channel"};
+
 	if (!lock_table("groups_channels", AccessShareLock, 0))
 		return OidIsValid(get_extension_oid("chatrel", true)) ? CHANNELS_LOCKED : CHANNELS_GONE;
-	if (!lock_table("users_channels", AccessShareLock, RVR_SKIP_LOCKED) ||
-		!lock_table("all_channel", AccessShareLock, RVR_SKIP_LOCKED))
-		return CHANNELS_LOCKED;
-	return CHANNELS_READY;
+	return lock_free_tables(others, lengthof(others)) ? CHANNELS_READY : CHANNELS_LOCKED;
 }
 
 /* ---------- the channel of a group, of a user, of everything ---------- */

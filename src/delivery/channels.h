@@ -23,6 +23,7 @@ typedef enum ChannelsState
 extern bool channels_exist(void);
 extern bool group_channels_exist(void);
 extern ChannelsState lock_channels_tables(void);
+extern bool lock_free_tables(const char *const *names, int count);
 extern Oid	channels_owner(void);
 
 /*

@@ -62,6 +62,15 @@ event_fits(const JsonWriter *event)
 	return event->text.len + 2 <= EVENT_MAX_LENGTH;
 }
 
+/* Ends an event; its text goes with the memory context. */
+char *
+event_end(JsonWriter *event)
+{
+	json_end_object(event);
+	json_end_object(event);
+	return unconstify(char *, json_end_text(event));
+}
+
 /* ---------- collecting ---------- */
 
 static void
@@ -109,8 +118,6 @@ announce(EventTarget target, int64 id, bool to_all, JsonWriter *event)
 {
 	Event	   *announced;
 
-	json_end_object(event);
-	json_end_object(event);
 	if (events_context == NULL)
 		events_allocate();
 	mark_level();
@@ -125,7 +132,7 @@ announce(EventTarget target, int64 id, bool to_all, JsonWriter *event)
 	announced->target = target;
 	announced->id = id;
 	announced->to_all = to_all;
-	announced->payload = MemoryContextStrdup(events_context, json_end_text(event));
+	announced->payload = MemoryContextStrdup(events_context, event_end(event));
 	nevents++;
 	events_owner = GetUserId();
 }

@@ -12,6 +12,9 @@
 extern void event_begin(JsonWriter *event, const char *kind);
 extern bool event_fits(const JsonWriter *event);
 
+/* The payload, for who delivers the event itself instead. */
+extern char *event_end(JsonWriter *event);
+
 /* Between owner_begin() and owner_end(). */
 extern void announce(EventTarget target, int64 id, bool to_all, JsonWriter *event);
 

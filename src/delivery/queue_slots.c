@@ -120,19 +120,19 @@ queue_exists(void)
 
 /* ---------- slots ---------- */
 
-/* Under ASSIGN_LOCK: the slot of this database, or one that another has left. */
+/* Under ASSIGN_LOCK: the slot of a database, or one that another has left. */
 static Slot *
-find_slot(bool take)
+find_slot(Oid database, bool take)
 {
 	for (int i = 0; i < queue->nslots; i++)
-		if (queue->slots[i].database == MyDatabaseId)
+		if (queue->slots[i].database == database)
 			return &queue->slots[i];
 	if (!take)
 		return NULL;
 	for (int i = 0; i < queue->nslots; i++)
 		if (!OidIsValid(queue->slots[i].database))
 		{
-			queue->slots[i].database = MyDatabaseId;
+			queue->slots[i].database = database;
 			return &queue->slots[i];
 		}
 	for (int i = 0; i < queue->nslots; i++)
@@ -144,7 +144,7 @@ find_slot(bool take)
 		if (slot->state == WORKER_NONE && slot->head == slot->tail && slot->reserved == 0)
 		{
 			memset(&slot->database, 0, sizeof(Slot) - offsetof(Slot, database));
-			slot->database = MyDatabaseId;
+			slot->database = database;
 			taken = true;
 		}
 		LWLockRelease(SLOT_LOCK(slot));
@@ -192,7 +192,7 @@ queue_lock_slot(bool take)
 	if (my_slot == NULL)
 	{
 		LWLockAcquire(ASSIGN_LOCK, take ? LW_EXCLUSIVE : LW_SHARED);
-		my_slot = find_slot(take);
+		my_slot = find_slot(MyDatabaseId, take);
 		LWLockRelease(ASSIGN_LOCK);
 		if (my_slot == NULL)
 			return false;
@@ -216,6 +216,22 @@ queue_unlock_slot(void)
 
 /* ---------- the worker ---------- */
 
+/* Under the lock of the slot: is the caller to start its worker? */
+static bool
+claim_start(Slot *slot)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!(slot->state == WORKER_NONE && now >= slot->retry_at) &&
+		!(slot->state == WORKER_STARTING &&
+		  TimestampDifferenceExceeds(slot->asked_at, now, WORKER_START_TIMEOUT_MS)))
+		return false;
+	slot->state = WORKER_STARTING;
+	slot->asked_at = now;
+	slot->failed_starts = 0;
+	return true;
+}
+
 /*
  * Says that the caller is to start the worker of this database: nobody is, or
  * whoever did has not come up.
@@ -223,34 +239,68 @@ queue_unlock_slot(void)
 bool
 queue_claim_start(int *slot)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	bool		claimed = false;
+	bool		claimed;
 
 	if (!queue_lock_slot(true))
 		return false;
-	if ((my_slot->state == WORKER_NONE && now >= my_slot->retry_at) ||
-		(my_slot->state == WORKER_STARTING &&
-		 TimestampDifferenceExceeds(my_slot->asked_at, now, WORKER_START_TIMEOUT_MS)))
-	{
-		my_slot->state = WORKER_STARTING;
-		my_slot->asked_at = now;
-		my_slot->failed_starts = 0;
-		claimed = true;
-	}
+	claimed = claim_start(my_slot);
 	*slot = my_slot - queue->slots;
 	queue_unlock_slot();
 	return claimed;
 }
 
+/*
+ * Asks the worker of a database to make the announcements that are not queued; the
+ * same if the caller is to start it.  Without a slot nobody makes them.
+ */
+bool
+queue_ask_for_announcements(Oid database, int *number)
+{
+	bool		claimed = false;
+	Latch	   *latch = NULL;
+	Slot	   *slot;
+
+	LWLockAcquire(ASSIGN_LOCK, LW_EXCLUSIVE);
+	slot = find_slot(database, true);
+	if (slot != NULL)
+	{
+		LWLockAcquire(SLOT_LOCK(slot), LW_EXCLUSIVE);
+		slot->announcements = true;
+		latch = slot->worker_latch;
+		claimed = claim_start(slot);
+		*number = slot - queue->slots;
+		LWLockRelease(SLOT_LOCK(slot));
+	}
+	LWLockRelease(ASSIGN_LOCK);
+	if (latch != NULL)
+		SetLatch(latch);
+	return claimed;
+}
+
+/* The worker: has somebody asked? */
+bool
+queue_take_announcements(void)
+{
+	bool		asked;
+
+	if (!queue_lock_slot(false))
+		return false;
+	asked = my_slot->announcements;
+	my_slot->announcements = false;
+	queue_unlock_slot();
+	return asked;
+}
+
 /* The worker could not even be registered. */
 void
-queue_start_failed(void)
+queue_start_failed(int number)
 {
-	if (!queue_lock_slot(false))
-		return;
-	if (my_slot->state == WORKER_STARTING)
-		my_slot->state = WORKER_NONE;
-	queue_unlock_slot();
+	Slot	   *slot = &queue->slots[number];
+
+	LWLockAcquire(SLOT_LOCK(slot), LW_EXCLUSIVE);
+	if (slot->state == WORKER_STARTING)
+		slot->state = WORKER_NONE;
+	LWLockRelease(SLOT_LOCK(slot));
 }
 
 /*
@@ -313,7 +363,7 @@ queue_worker_leave(void)
 
 	if (!queue_lock_slot(false))
 		return true;
-	work_left = my_slot->head != my_slot->tail || my_slot->reserved > 0;
+	work_left = my_slot->head != my_slot->tail || my_slot->reserved > 0 || my_slot->announcements;
 	if (!work_left)
 		worker_gone(my_slot, WORKER_NONE);
 	queue_unlock_slot();

@@ -45,6 +45,8 @@ typedef struct Slot
 	int			failures;		/* deliveries in a row that failed */
 	int			worker_pid;
 	Latch	   *worker_latch;
+	bool		announcements;	/* the worker has something else to announce
+								 * (relay.h) */
 
 	uint64		head;
 	uint64		tail;
@@ -97,7 +99,9 @@ extern void queue_forget_dropped_databases(void);
 
 /* The worker. */
 extern bool queue_claim_start(int *slot);
-extern void queue_start_failed(void);
+extern bool queue_ask_for_announcements(Oid database, int *slot);
+extern bool queue_take_announcements(void);
+extern void queue_start_failed(int slot);
 extern Oid	queue_worker_database(int slot, long *wait);
 extern bool queue_worker_attach(void);
 extern int	queue_worker_failed(void);

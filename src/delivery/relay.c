@@ -19,6 +19,9 @@
  * before the queue is looked at, and the events are taken off the queue after
  * the commit but before the lock is released; so each is delivered once.  An
  * abort, of the worker or of another, leaves them where they were.
+ *
+ * What happens in no transaction, as that somebody goes offline, is announced by the
+ * worker itself, when it is asked to (relay.h).
  */
 #include "postgres.h"
 
@@ -78,6 +81,10 @@ static struct
 	int			delivered_nevents;
 }			pending;
 
+/* What the worker has to announce itself, if anything */
+static MakeEvents make_events = NULL;
+static EventsMade events_made = NULL;
+
 PGDLLEXPORT void chatrel_relay_main(Datum main_arg);
 
 PG_FUNCTION_INFO_V1(chatrel_relay_status);
@@ -85,7 +92,7 @@ PG_FUNCTION_INFO_V1(chatrel_relay_status);
 /* ---------- the transaction that announces ---------- */
 
 static bool
-start_worker(int slot)
+start_worker(int slot, Oid database)
 {
 	BackgroundWorker worker = {0};
 
@@ -101,7 +108,7 @@ start_worker(int slot)
 	strlcpy(worker.bgw_library_name, "chatrel", sizeof(worker.bgw_library_name));
 	strlcpy(worker.bgw_function_name, "chatrel_relay_main", sizeof(worker.bgw_function_name));
 	strlcpy(worker.bgw_type, "chatrel relay", sizeof(worker.bgw_type));
-	snprintf(worker.bgw_name, sizeof(worker.bgw_name), "chatrel relay for database %u", MyDatabaseId);
+	snprintf(worker.bgw_name, sizeof(worker.bgw_name), "chatrel relay for database %u", database);
 
 	return RegisterDynamicBackgroundWorker(&worker, NULL);
 }
@@ -114,8 +121,17 @@ want_worker(void)
 
 	if (IsBinaryUpgrade || !queue_claim_start(&slot))
 		return;
-	if (!start_worker(slot))
-		queue_start_failed();
+	if (!start_worker(slot, MyDatabaseId))
+		queue_start_failed(slot);
+}
+
+void
+relay_ask_for_announcements(Oid database)
+{
+	int			slot;
+
+	if (queue_ask_for_announcements(database, &slot) && !start_worker(slot, database))
+		queue_start_failed(slot);
 }
 
 bool
@@ -173,13 +189,13 @@ lock_notify(void)
 }
 
 /*
- * NOTIFYs, in this transaction, what is in the queue.  Returns how many bytes
- * that was.  Between owner_begin() and owner_end().
+ * NOTIFYs, in this transaction, what is in the queue.  Between owner_begin() and
+ * owner_end().
  *
  * The channels are looked up before the lock is taken: others can go on
  * committing, and nothing is waited for that may wait for the lock.
  */
-static Size
+static void
 deliver_queue(void)
 {
 	bool		locked = false;
@@ -193,7 +209,7 @@ deliver_queue(void)
 		int			nevents;
 
 		if (size == 0)
-			return 0;
+			return;
 		events = queue_unpack(records, size, &nevents);
 		find_committed_channels(events, nevents);
 		if (!locked)
@@ -207,7 +223,7 @@ deliver_queue(void)
 			notify_events(events, nevents);
 			pending.delivered_size = size;
 			pending.delivered_nevents = nevents;
-			return size;
+			return;
 		}
 
 		/* Another has delivered these before we had the lock. */
@@ -224,7 +240,7 @@ relay_deliver_queued(void)
 	if (queue_is_idle())
 		return;
 	nest_level = silence_begin();
-	(void) deliver_queue();
+	deliver_queue();
 	silence_end(nest_level);
 }
 
@@ -353,13 +369,28 @@ discard_queue(void)
 		(void) queue_unpack(records, pending.delivered_size, &pending.delivered_nevents);
 }
 
+/* NOTIFYs what is announced outside of the queue, as deliver_queue() does with that. */
+static void
+make_announcements(void)
+{
+	int			nevents;
+	Event	   *events = make_events(&nevents);
+
+	if (nevents == 0)
+		return;
+	find_committed_channels(events, nevents);
+	lock_notify();
+	AcceptInvalidationMessages();
+	notify_events(events, nevents);
+}
+
 /*
  * One transaction for all that is waiting; false if it cannot be delivered now.
  * The database's sessions may have been given a role that knows nothing of
  * chatrel: the tables are looked for as superuser.
  */
 static bool
-worker_deliver(void)
+worker_deliver(void (*deliver) (void))
 {
 	ChannelsState channels;
 	OwnerScope	superuser;
@@ -375,7 +406,7 @@ worker_deliver(void)
 	{
 		owner_begin_as(&scope, channels_owner());
 		restrict_operation();
-		(void) deliver_queue();
+		deliver();
 		owner_end(&scope);
 	}
 	else if (channels == CHANNELS_GONE)
@@ -393,14 +424,14 @@ worker_deliver(void)
  * full.  What could not be delivered is still there.
  */
 static bool
-worker_try_deliver(void)
+worker_try_deliver(void (*deliver) (void))
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool delivered = false;
 
 	PG_TRY();
 	{
-		delivered = worker_deliver();
+		delivered = worker_deliver(deliver);
 	}
 	PG_CATCH();
 	{
@@ -479,7 +510,7 @@ worker_work(void)
 {
 	static bool failing = true; /* so may its predecessor */
 
-	if (!worker_try_deliver())
+	if (!worker_try_deliver(deliver_queue))
 	{
 		failing = true;
 		worker_pause();
@@ -492,6 +523,14 @@ worker_work(void)
 		(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1, wait_events.batch);
 }
 
+/* Who has asked for them asks again if they are not made. */
+static void
+worker_announce(void)
+{
+	if (worker_try_deliver(make_announcements))
+		events_made();
+}
+
 void
 chatrel_relay_main(Datum main_arg)
 {
@@ -499,10 +538,15 @@ chatrel_relay_main(Datum main_arg)
 
 	for (;;)
 	{
-		if (!queue_is_empty())
+		bool		has_queue = !queue_is_empty();
+		bool		is_asked = queue_take_announcements();
+
+		if (has_queue)
 			worker_work();
-		else if ((worker_wait(guc_relay_idle_timeout) || !guc_relay) &&
-				 queue_worker_leave())
+		if (is_asked)
+			worker_announce();
+		if (!has_queue && !is_asked &&
+			(worker_wait(guc_relay_idle_timeout) || !guc_relay) && queue_worker_leave())
 			break;
 	}
 	worker_end();
@@ -549,6 +593,13 @@ chatrel_relay_status(PG_FUNCTION_ARGS)
 	if (queue_status_without_slot(&status))
 		put_status(rsinfo, &status);
 	return (Datum) 0;
+}
+
+void
+relay_set_announcer(MakeEvents make, EventsMade made)
+{
+	make_events = make;
+	events_made = made;
 }
 
 void

@@ -26,6 +26,15 @@ static SqlPlan pair_lock = {
 	.by_index = true
 };
 
+static SqlPlan pair_other = {
+	.sql = "SELECT o.id FROM chatrel.groups g, pg_catalog.unnest(g.direct_key) AS o (id)"
+	" WHERE g.id" EQ "$1 AND pg_catalog.cardinality(g.direct_key)" EQ "2"
+	" AND $2" EQ "ANY (g.direct_key) AND o.id" NE "$2",
+	.expected = SPI_OK_SELECT,
+	PLAN_ARGS(INT8OID, INT8OID),
+	.by_index = true
+};
+
 int64
 lock_direct_pair(int64 group_id, int64 user_id)
 {
@@ -36,6 +45,15 @@ lock_direct_pair(int64 group_id, int64 user_id)
 		if (result_int64(&pair, row, 1) != user_id)
 			return result_int64(&pair, row, 1);
 	return 0;
+}
+
+int64
+other_of_direct_pair(int64 group_id, int64 user_id)
+{
+	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id)};
+	PlanResult	other = plan_run(&pair_other, PLAN_READ, values, NULL);
+
+	return other.nrows > 0 ? result_int64(&other, 0, 1) : 0;
 }
 
 /* The same whoever of them has blocked the other. */

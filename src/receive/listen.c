@@ -16,6 +16,7 @@
 #include "core/plans.h"
 #include "delivery/channels.h"
 #include "groups/members.h"
+#include "receive/presence_session.h"
 
 static SqlPlan memberships_lock = {
 	.sql = "SELECT group_id FROM chatrel.groups_members WHERE user_id" EQ "$1"
@@ -100,6 +101,7 @@ chatrel_listen(PG_FUNCTION_ARGS)
 	if (!user_channel(user_id, &channel))
 		error_change_suppressed("users_channels");
 	listen_put(rsinfo, 0, true, &channel);
+	presence_listens(user_id);
 	owner_end(&scope);
 
 	return (Datum) 0;
@@ -119,6 +121,7 @@ chatrel_listen_group(PG_FUNCTION_ARGS)
 	lock_membership(user_id, group_id, ACT_READ);
 	if (!group_channel(group_id, &channel))
 		error_group_not_found(group_id);
+	presence_listens(user_id);
 	owner_end(&scope);
 
 	PG_RETURN_TEXT_P(listen_to(&channel));
@@ -162,6 +165,7 @@ chatrel_unlisten(PG_FUNCTION_ARGS)
 		Async_Unlisten(name);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
+	presence_unlistens();
 	owner_end(&scope);
 
 	return (Datum) 0;

@@ -643,15 +643,11 @@ sync_until(Sync *sync, TimestampTz deadline)
 	return result;
 }
 
-/*
- * Without the calendar, in which adding a long interval to a time is an error: a
- * month has 30 days, and more than LONGEST_WAIT is for ever.
- */
+/* More than LONGEST_WAIT is for ever. */
 static TimestampTz
 wait_deadline(const Interval *interval)
 {
-	double		span = interval->time +
-		(interval->day + (double) interval->month * DAYS_PER_MONTH) * USECS_PER_DAY;
+	double		span = interval_span(interval);
 
 	if (span < 0)
 		ereport(ERROR,

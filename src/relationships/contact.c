@@ -14,10 +14,6 @@
 #include "relationships/blocks.h"
 #include "relationships/contact.h"
 
-#define FOLLOWS(follower, followed) \
-	"EXISTS (SELECT FROM chatrel.relationships r" \
-	" WHERE r.follower_id" EQ follower " AND r.followed_id" EQ followed ")"
-
 /* The first of the users $2 to whom $1 may not write; everybody may who has set nothing. */
 static SqlPlan refusing = {
 	.sql = "SELECT u.id FROM pg_catalog.unnest($2) u (id)"

@@ -358,7 +358,7 @@ my @OTHER_KINDS = (
 		prepare => sub { set_tablespace($_[0]) }, mend => sub { reset_tablespace($_[0]) } },
 	{ name => 'out of connections', strike => \&connections_exhausted },
 	{ name => 'out of worker processes', strike => \&leave, mend => \&free,
-		prepare => sub { occupy($_[0], 'max_worker_processes = 3', 'chatrel.relay_databases = 8') } },
+		prepare => sub { occupy($_[0], 'max_worker_processes = 4', 'chatrel.relay_databases = 8') } },
 	{ name => "out of the relay's queues", strike => \&leave, mend => \&free,
 		prepare => sub { occupy($_[0], 'max_worker_processes = 8', 'chatrel.relay_databases = 2') } },
 	{ name => 'timeouts of all kinds', timeouts => 1, strike => \&wait_for_timeouts },

@@ -14,7 +14,7 @@ CREATE ROLE tap_gateway;
 CREATE ROLE tap_app;
 GRANT USAGE ON SCHEMA chatrel TO tap_sender, tap_member, tap_former, tap_stranger, tap_nobody, tap_gateway, tap_app;
 GRANT SET ON PARAMETER chatrel.user_id TO tap_app;
-GRANT EXECUTE ON FUNCTION chatrel.sync_all, chatrel.listen_all, chatrel.group_members_of, chatrel.purge_messages TO tap_gateway;
+GRANT EXECUTE ON FUNCTION chatrel.sync_all, chatrel.listen_all, chatrel.group_members_of, chatrel.purge_messages, chatrel.report_online TO tap_gateway;
 
 -- Whoever has an id is a user: by the role, and through an application.
 CREATE TEMPORARY TABLE people (who text, role name, id bigint);
@@ -102,10 +102,15 @@ INSERT INTO calls VALUES
 	('delete_message(1, {former})', 'ok', '42501 groups_members', '42501 groups_members', '42501 groups_members', 'P0002 users', '28000', '28000', '28000'),
 	('delete_message(1, {deleted})', 'ok', '42501 groups_members', '42501 groups_members', '42501 groups_members', 'P0002 users', '28000', '28000', '28000'),
 	('delete_message(1, {elsewhere})', 'P0002 groups_messages', 'P0002 groups_messages', '42501 groups_members', '42501 groups_members', 'P0002 users', '28000', '28000', '28000'),
+-- what is kept in memory, on a server that does not preload the library
+	('presence(''{1}'')', '55000', '55000', '55000', '55000', '55000', '28000', '28000', '28000'),
+	('typing(1)', '55000', '55000', '55000', '55000', '55000', '28000', '28000', '28000'),
 -- administration: granted by name
 	('sync_all()', '42501', '42501', '42501', '42501', '42501', '42501', 'ok', 'ok'),
 	('listen_all()', '42501', '42501', '42501', '42501', '42501', '42501', 'ok', 'ok'),
 	('group_members_of(NULL)', '42501', '42501', '42501', '42501', '42501', '42501', 'ok', 'ok'),
+	('report_online(''{1}'', ''1 s'')', '42501', '42501', '42501', '42501', '42501', '42501', '55000', '55000'),
+	('presence_status()', '42501', '42501', '42501', '42501', '42501', '42501', '42501', 'ok'),
 	('purge_messages(now())', '42501', '42501', '42501', '42501', '42501', '42501', 'ok', 'ok');
 CREATE FUNCTION pg_temp.id_of(user_id bigint) RETURNS text LANGUAGE sql AS $$ SELECT id::text FROM sent WHERE user_id = $1 $$;
 ALTER TABLE calls ADD statement text;

@@ -4,7 +4,7 @@ BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION chatrel;
 
-SELECT plan(139);
+SELECT plan(142);
 
 -- the schema holds these (and what other domains have; the regression test install lists all)
 SELECT has_schema('chatrel');
@@ -217,6 +217,9 @@ SELECT is(pg_temp.signature('publish'), '(group_id bigint, kind text, payload js
 SELECT is(pg_temp.signature('group_members_of'), '(group_ids bigint[]) TABLE(group_id bigint, user_id bigint)', 'group_members_of');
 SELECT is(pg_temp.signature('purge_messages'), '(before timestamp with time zone, group_id bigint DEFAULT NULL::bigint, batch integer DEFAULT 10000) bigint', 'purge_messages');
 SELECT is(pg_temp.signature('unlisten'), '() SETOF text', 'unlisten');
+SELECT is(pg_temp.signature('presence'), '(user_ids bigint[], as_user bigint DEFAULT NULL::bigint) TABLE(user_id bigint, online boolean)', 'presence');
+SELECT is(pg_temp.signature('report_online'), '(user_ids bigint[], ttl interval) integer', 'report_online');
+SELECT is(pg_temp.signature('typing'), '(group_id bigint, as_user bigint DEFAULT NULL::bigint) boolean', 'typing');
 -- as_user is the last argument of every function that acts for a user
 SELECT is_empty($$
 	SELECT proname FROM pg_proc WHERE pronamespace = 'chatrel'::regnamespace AND 'as_user' = ANY (proargnames)

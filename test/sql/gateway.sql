@@ -101,9 +101,25 @@ SELECT * FROM chatrel.group_members_of(NULL);
 SELECT * FROM chatrel.group_members_of('{}');
 SELECT fails('SELECT chatrel.group_members_of(ARRAY[1, NULL])');
 
+---------------------------------------------------------------------------
+-- presence and typing, on a server that does not preload the library
+---------------------------------------------------------------------------
+
+SELECT fails('SELECT chatrel.presence(ARRAY[1], 1)');
+SELECT fails('SELECT chatrel.presence(NULL)');
+SELECT fails('SELECT chatrel.presence(ARRAY[1, NULL])');
+SELECT fails('SELECT chatrel.typing(1, 1)');
+SELECT fails('SELECT chatrel.typing(NULL)');
+SELECT ttl, fails(format('SELECT chatrel.report_online(ARRAY[1], %L)', ttl))
+	FROM unnest(ARRAY[NULL, '-1 s', '0.9 s', '0', '1 s', '1 day', '1 day 1 us', '1 month', '-178000000 years']) AS ttl;
+SELECT fails('SELECT chatrel.report_online(NULL, ''1 s'')');
+SELECT count(*) FROM chatrel.presence_status();
+
 -- administrative
 SET ROLE regress_chatrel_app;
 SELECT fails('SELECT chatrel.sync_all()');
+SELECT fails('SELECT chatrel.report_online(ARRAY[1], ''1 s'')');
+SELECT fails('SELECT * FROM chatrel.presence_status()');
 SELECT fails('SELECT chatrel.group_members_of(NULL)');
 RESET ROLE;
 

@@ -113,6 +113,9 @@ my %writes = (
 	join_group => 'chatrel.join_group(1, as_user => 2)',
 	leave_group => 'chatrel.leave_group(1)',
 	link_users => q{chatrel.link_users('accounts')},
+	presence => q{* FROM chatrel.presence('{2}')},
+	report_online => q{chatrel.report_online('{2}', '1 s')},
+	typing => 'chatrel.typing(1)',
 	listen => 'chatrel.listen()',
 	listen_all => 'chatrel.listen_all()',
 	listen_group => 'chatrel.listen_group(1)',
@@ -152,7 +155,7 @@ is_deeply(
 	[ sort keys %reads, keys %writes ],
 	$ann->selectcol_arrayref(q{
 		SELECT proname FROM pg_proc
-		WHERE pronamespace = 'chatrel'::regnamespace AND prorettype <> 'trigger'::regtype AND proname <> 'relay_status'
+		WHERE pronamespace = 'chatrel'::regnamespace AND prorettype <> 'trigger'::regtype AND proname NOT IN ('relay_status', 'presence_status')
 		ORDER BY proname COLLATE "C"}),
 	'all functions are tried');
 

@@ -501,8 +501,8 @@ subtest 'a crash of the server' => sub {
 };
 
 subtest 'max_worker_processes is exhausted' => sub {
-	# One is for logical replication, one would be the relay's.
-	$node->append_conf('postgresql.conf', 'max_worker_processes = 1');
+	# One is for logical replication and one for presence, one would be the relay's.
+	$node->append_conf('postgresql.conf', 'max_worker_processes = 2');
 	$node->restart;
 	connect_all();
 	send_text("no worker $_") foreach 1 .. 5;
@@ -510,7 +510,7 @@ subtest 'max_worker_processes is exhausted' => sub {
 	cmp_ok(relay_row($admin)->{fallbacks_no_worker}, '>=', 5, 'by the transactions themselves');
 	is(relay_row($admin)->{queued}, 0, 'nothing is queued');
 
-	$node->append_conf('postgresql.conf', 'max_worker_processes = 2');
+	$node->append_conf('postgresql.conf', 'max_worker_processes = 3');
 	$node->restart;
 	connect_all();
 	my $pid = stop_worker($sender);

@@ -65,6 +65,7 @@ sub everything
 	my %said;
 
 	$app->selectall_arrayref('SELECT chatrel.listen(as_user => 2)');
+	$hears->('presence');
 	value($sender, "SELECT chatrel.send_group_message(1, 'x', as_user => $large)");
 	value($sender, "SELECT chatrel.follow(2, as_user => $large)");
 	value($sender, qq{SELECT chatrel.change_whiteboard(1, '{"stickers": [{"url": "u", "title": "t"}]}', 'delete', as_user => $large)});
@@ -88,7 +89,7 @@ sub everything
 	return %said;
 }
 
-my @kinds = ('event followed', 'event group_message', 'event member_joined', 'event member_left', 'event relisten', 'event unfollowed', 'event whiteboard_changed',
+my @kinds = ('event followed', 'event group_message', 'event member_joined', 'event member_left', 'event presence', 'event relisten', 'event unfollowed', 'event whiteboard_changed',
 	qw(get_group get_group_with_chat_history get_whiteboard me export_user sync));
 
 sub test_ids
@@ -116,7 +117,7 @@ sub test_ids
 	my @caught_up = @{ decode_json($said{sync})->{events} };
 	my %heard = map { /^event (\w+)/ ? ($1 => decode_json($said{$_})) : () } keys %said;
 
-	is_deeply([ sort map { keys %$_ } @caught_up ], [ sort grep { !/^(relisten|whiteboard_changed)$/ } keys %heard ], "$form: events are caught up with");
+	is_deeply([ sort map { keys %$_ } @caught_up ], [ sort grep { !/^(presence|relisten|whiteboard_changed)$/ } keys %heard ], "$form: events are caught up with");
 	is_deeply($_, $heard{ (keys %$_)[0] }, "$form: an event is heard as it is caught up with: " . (keys %$_)[0]) foreach @caught_up;
 	return;
 }

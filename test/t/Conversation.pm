@@ -426,7 +426,7 @@ sub hears
 	my $id = $event->{id};
 
 	return $self->hears_published($event->{payload}, $event->{group_id}) if $kind eq 'published';
-	return if $kind eq 'read';
+	return if $kind =~ /^(?:read|presence)$/;
 	return $self->wrong("event $id is heard twice") if $self->{heard}{$id}++;
 	$self->apply($kind, $event, $dbh) unless $self->{seen}{$id};
 	return;

@@ -296,14 +296,15 @@ use Time::HiRes qw(time);
 sub new
 {
 	my ($class, $node, $call, %options) = @_;
-	my $self = bless { dbh => Realtime::connect_to($node, $options{database}), heard => [] }, $class;
+	my $self = bless { dbh => Realtime::connect_to($node, $options{database}), heard => [], presence => $options{presence} }, $class;
 
 	$self->{dbh}->selectall_arrayref("SELECT $call");
 	return $self;
 }
 
 # Waits for events up to so many seconds, and returns those that have come, as
-# text; but not what start_worker() sends.
+# text; but not what start_worker() sends, nor, unless that is asked for, who comes
+# and goes.
 sub hear
 {
 	my ($self, $seconds) = @_;
@@ -312,7 +313,8 @@ sub hear
 
 	while (my $notify = $dbh->pg_notifies)
 	{
-		push @new, $notify->[2] unless $notify->[2] =~ /"message": "wake up"/;
+		push @new, $notify->[2]
+			unless $notify->[2] =~ /"message": "wake up"/ || ($notify->[2] =~ /^\{"presence"/ && !$self->{presence});
 	}
 	if (!@new && ($seconds // 0) > 0)
 	{

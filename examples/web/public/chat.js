@@ -2,7 +2,7 @@
 
 import {
   call, closeConversation, dropPending, markRead, openConversation, readListSoon, send, start,
-  state,
+  state, typing,
 } from './state.js';
 import { prepareDialogs } from './dialogs.js';
 import {
@@ -138,7 +138,11 @@ text.onkeydown = (event) => {
     $('#messages').lastElementChild?.focus();
   }
 };
-text.oninput = () => { grow(); suggest(); };
+text.oninput = () => {
+  grow();
+  suggest();
+  if (text.value && !about?.edit) typing();
+};
 $('#composer').onsubmit = (event) => { event.preventDefault(); submit(); };
 $('#about button').onclick = () => setAbout(null);
 

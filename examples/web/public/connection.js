@@ -8,7 +8,7 @@
 const RETRY_FIRST_MS = 300;
 const RETRY_LONGEST_MS = 5000;
 const ANSWER_WITHIN_MS = 20000; // then the connection is taken for lost
-const NOT_TWICE = ['create_group'];
+const NOT_TWICE = ['create_group', 'typing'];
 
 export class Refused extends Error {
   constructor({ message, ...details }) {

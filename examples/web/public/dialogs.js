@@ -110,6 +110,7 @@ function personItem(person, opened) {
       state.blocked.delete(person.id);
     }
     blockedChanged();
+    readListSoon(); // nor is one of them online to the other
   };
   const about = person.followed_by ? element('small', { textContent: ' follows you' }) : '';
   return element('li', {},

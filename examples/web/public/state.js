@@ -13,6 +13,7 @@ const PAGE = 50; // messages, as the gateway asks for them
 const LIST_AFTER_MS = 250; // the list of conversations is read again so long after an event
 const READ_AFTER_MS = 200;
 const TYPING_MS = 6000;
+const TYPE_EVERY_MS = 3000; // chatrel lets nobody be heard more often
 
 export const state = {
   me: null, // id
@@ -52,6 +53,7 @@ export function start(me, shows, loggedOut) {
       state.connected = true;
       show({ status: true });
       if (cursor) catchUp();
+      if (cursor) readListSoon(); // and who is online, which sync does not tell
     },
     lost: () => {
       state.connected = false;
@@ -64,7 +66,11 @@ export function start(me, shows, loggedOut) {
     },
     loggedOut,
   });
-  setInterval(() => { if (state.connected && cursor) catchUp(); }, SYNC_EVERY_MS);
+  setInterval(() => {
+    if (!state.connected || !cursor) return;
+    catchUp();
+    readListSoon();
+  }, SYNC_EVERY_MS);
   begin();
 }
 
@@ -130,7 +136,18 @@ async function readList() {
   state.invitations = invitations;
   await learnNames([...conversations.map((c) => c.last_message_sender_id),
     ...invitations.map((i) => i.invited_by)]);
+  await readPresence();
   show({ list: true });
+}
+
+// Who comes and goes is told; who was there before is asked for.
+function readPresence() {
+  const members = state.conversations.flatMap(({ document }) => document.members);
+  return hold(async () => {
+    const rows = await call('presence', [...new Set(members.map(({ id }) => id))])
+      .catch(() => []); // a server that does not preload chatrel does not know
+    state.online = new Set(rows.filter((row) => row.online).map((row) => row.user_id));
+  });
 }
 
 export function readListSoon() {
@@ -319,14 +336,21 @@ const handlers = {
   },
   typing: ({ group_id: group, user_id: user }) => {
     const { open } = state;
-    if (open?.id !== group || user === state.me) return;
+    if (open?.id !== group || user === state.me || state.blocked.has(user)) return;
     open.typing.set(user, Date.now() + TYPING_MS);
-    show({ typing: true });
+    learnNames([user]).then(() => show({ typing: true }));
     setTimeout(() => show({ typing: true }), TYPING_MS + 100);
   },
 };
 
 // ---------------------------------------------------------------- sending
+
+export function typing() {
+  const { open, connected } = state;
+  if (!open || !connected || Date.now() < (open.typedAt ?? 0) + TYPE_EVERY_MS) return;
+  open.typedAt = Date.now();
+  call('typing', open.id).catch(() => {}); // who may not, is told when it is sent
+}
 
 // Messages are sent one after the other.  They are shown at once, as pending, and leave the
 // list when their answer or their event comes, whichever is first.

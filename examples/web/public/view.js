@@ -20,6 +20,14 @@ export function titleOf({ document: group }) {
   return others.map(({ username }) => username).join(', ') || 'Somebody who has left';
 }
 
+// "ann and ben are typing", or nothing
+function listOf(names, what) {
+  if (names.length === 0) return '';
+  const all = names.length > 3 ? `${names.slice(0, 2).join(', ')} and ${names.length - 2} more`
+    : new Intl.ListFormat('en').format(names);
+  return `${all} ${names.length === 1 ? 'is' : 'are'} ${what}`;
+}
+
 let toastTimer;
 export function toast(text) {
   $('#toast').textContent = text;
@@ -39,8 +47,11 @@ function preview({ last_message_id: id, last_message: text, last_message_sender_
   return `${sender === state.me ? 'You' : nameOf(sender)}: ${text ?? 'message deleted'}`;
 }
 
-const isOnline = ({ document: group }) => group.visibility === 'direct'
-  && group.members.some(({ id }) => id !== state.me && state.online.has(id));
+const onlineIn = ({ document: group }) => group.members.filter(({ id }) =>
+  id !== state.me && state.online.has(id));
+
+// Read aloud, where others see a colour
+const unseen = (text) => element('span', { className: 'unseen', textContent: text });
 
 // An item stays the same element as long as its conversation is there: one that is replaced
 // between the press and the release of a button loses the click.
@@ -59,15 +70,17 @@ function fillItem(item, conversation) {
   const { unread, unread_mentions: mentions } = conversation;
   const badge = $('.badge', item);
   const kind = $('.kind', item);
-  kind.textContent = { private: '🔒', direct: '●' }[conversation.document.visibility] ?? '#';
-  kind.classList.toggle('online', isOnline(conversation));
+  const { visibility } = conversation.document;
+  const isDirect = visibility === 'direct';
+  const isOnline = isDirect && onlineIn(conversation).length > 0;
+  kind.textContent = { private: '🔒', direct: isOnline ? '●' : '○' }[visibility] ?? '#';
+  kind.classList.toggle('online', isOnline);
   badge.classList.toggle('mention', mentions > 0);
   badge.textContent = unread && !(isOpen && !document.hidden)
     ? `${mentions ? '@ ' : ''}${unread > 99 ? '99+' : unread}` : '';
-  if (badge.textContent) {
-    badge.append(element('span', { className: 'unseen', textContent: ' unread' }));
-  }
-  $('.name', item).textContent = titleOf(conversation);
+  if (badge.textContent) badge.append(unseen(' unread'));
+  $('.name', item).replaceChildren(titleOf(conversation),
+    ...(isDirect ? [unseen(isOnline ? ', online' : ', offline')] : []));
   $('.preview', item).textContent = preview(conversation);
   if (isOpen) $('button', item).setAttribute('aria-current', 'true');
   else $('button', item).removeAttribute('aria-current');
@@ -284,10 +297,12 @@ export function showHeader() {
   const { document: group } = conversation;
   const isDirect = group.visibility === 'direct';
   const count = group.member_count ?? group.members.length;
+  const online = onlineIn(conversation);
   const members = `${count} ${count === 1 ? 'member' : 'members'}`;
   $('#title').textContent = titleOf(conversation);
-  $('#subtitle').textContent = isDirect ? 'Direct conversation'
-    : [group.description, members].filter(Boolean).join(' · ');
+  $('#subtitle').textContent = (isDirect ? ['Direct conversation'] : [group.description, members])
+    .filter(Boolean).join(' · ');
+  $('#online').textContent = listOf(online.map(({ username }) => username), 'online');
   $('#open-invite').hidden = isDirect;
   $('#leave').hidden = isDirect;
 }
@@ -306,6 +321,5 @@ export function showTyping() {
   const now = Date.now();
   const users = [...(state.open?.typing ?? [])].filter(([, until]) => until > now)
     .map(([user]) => nameOf(user));
-  $('#typing').textContent = users.length === 0 ? ''
-    : `${users.join(', ')} ${users.length === 1 ? 'is' : 'are'} typing …`;
+  $('#typing').textContent = listOf(users, 'typing …');
 }

@@ -183,6 +183,14 @@ class Person {
     await this.press('Enter');
   }
 
+  // Who has just typed is not told to others at once again.
+  typesUntilSeenBy(other) {
+    return until('somebody is typing', async () => {
+      await this.type('.');
+      return other.evaluate(() => document.querySelector('#typing').textContent);
+    });
+  }
+
   // The texts that are shown, in their order
   texts() {
     return this.evaluate(() => [...document.querySelectorAll('#messages .message .text')]

@@ -218,6 +218,7 @@ async function people(ann, ben, cleo) {
   await cleo.click('#people button[aria-label="Block ann"]');
   await cleo.sees('#people button[aria-label="Block ann"][aria-pressed="true"]');
   await cleo.press('Escape');
+  await cleo.sees('#conversations .name', 'ann, offline');
   await ann.say('Are you there?');
   await ann.sees('#messages .failed', 'not sent');
   await ann.click('#messages .failed button', 'Remove');
@@ -228,7 +229,8 @@ async function people(ann, ben, cleo) {
   await cleo.press('Escape');
   await ann.say('And now?');
   await cleo.sees('#messages .text', 'And now?');
-  ok(true, 'a block ends what can be written, until it is lifted');
+  await cleo.sees('#conversations .name', 'ann, online');
+  ok(true, 'a block ends what can be written and who is seen to be online, until it is lifted');
 
   // a new group, and who leaves it
   await cleo.click('#open-new-group');
@@ -243,6 +245,41 @@ async function people(ann, ben, cleo) {
     return document.activeElement.matches(part);
   })), [], 'where no conversation is open, the keyboard finds nothing to do');
   ok(true, 'a group is made with the keyboard, and left');
+}
+
+async function presence(ann, ben, cleo) {
+  await ann.open('cleo');
+  await ann.sees('#conversations .name', 'cleo, online');
+  await ann.sees('#online', 'cleo is online');
+  await cleo.open('ann');
+  await ben.open('Walks');
+  await ben.sees('#online', 'ann and cleo are online');
+  ok(true, 'who is online is seen, and read aloud');
+
+  await cleo.evaluate(() => document.querySelector('#text').focus());
+  await cleo.type('I am');
+  await cleo.typesUntilSeenBy(ann);
+  is(await ann.evaluate(() => document.querySelector('#typing').textContent), 'cleo is typing …',
+    'who is typing is seen');
+  await cleo.press('Enter');
+  await ann.sees('#messages .text', 'I am');
+  await ann.gone('#typing', 'typing');
+  is(await ben.evaluate(() => document.querySelector('#typing').textContent), '',
+    'where it is typed alone, until the message is there');
+
+  const dora = await browser.person(address);
+  await dora.logIn('dora');
+  await dora.click('#open-people');
+  await dora.click('#people button[aria-label="Message ann"]');
+  await dora.say('Hello');
+  await ann.sees('#conversations .name', 'dora, online');
+  await dora.send('Page.reload');
+  await dora.sees('#chat:not([hidden])');
+  await dora.open('ann');
+  await ann.sees('#conversations .name', 'dora, online');
+  await dora.send('Page.navigate', { url: 'about:blank' });
+  await ann.sees('#conversations .name', 'dora, offline');
+  ok(true, 'who closes the page is offline');
 }
 
 // ---------------------------------------------------------------- history
@@ -373,6 +410,9 @@ async function interruptions(ann, ben) {
   await survives('the restart of the database', ann, ben, async () => {
     execFileSync('sh', ['-c', process.env.RESTART]);
   });
+  await ann.sees('#online', 'ben');
+  is(await asAdmin('SELECT online FROM chatrel.presence_status()'), [[3]],
+    'after it the same are online, though the server has forgotten them');
   await survives('the end of the connections', ann, ben, async () => {
     for (let i = 0; i < 5; i++) {
       await asAdmin(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'chatrel %'`);
@@ -406,6 +446,7 @@ try {
   const [ann, ben, cleo] = await Promise.all([1, 2, 3].map(() => browser.person(address)));
   await chats(ann, ben, cleo);
   await people(ann, ben, cleo);
+  await presence(ann, ben, cleo);
   await history(ann);
   await makesNoGroupTwice(cleo);
   await interruptions(ann, ben);

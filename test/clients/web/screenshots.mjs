@@ -41,6 +41,7 @@ try {
     .querySelector('[aria-label="React with 🎉"]').click());
   await ann.sees('.reactions', '🎉 1');
   await ann.sees('#conversations .preview', 'You: Then at noon');
+  await cleo.typesUntilSeenBy(ann);
   await save(ann, 'web-chat.png');
 
   await ben.click('#back');
