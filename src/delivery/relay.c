@@ -482,10 +482,10 @@ worker_is_busy(void)
 static void
 worker_take_break(TimestampTz begun)
 {
-	long		wait = BREAK_FACTOR * TimestampDifferenceMilliseconds(begun, GetCurrentTimestamp());
+	int64		us = GetCurrentTimestamp() - begun;
+	long		wait = Min(Max(BREAK_FACTOR * us / 1000, BREAK_MIN_MS), BREAK_MAX_MS);
 
-	(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					 Min(Max(wait, BREAK_MIN_MS), BREAK_MAX_MS), wait_events.batch);
+	(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait, wait_events.batch);
 }
 
 /* Delivers what is waiting, and waits a little where that is of use. */
