@@ -1,7 +1,8 @@
 # What the scripts share that measure with a running server: PGHOST, PGPORT and PGUSER (a superuser)
 # say which.  Each makes a database of its own and drops it.
 #
-# BENCH_SECONDS (3) is the length of one run, BENCH_REPEATS (5) how many there are of each.
+# BENCH_SECONDS (3) is the length of one run, BENCH_REPEATS (5) how many there are of each.  What
+# they measure is printed as a table; with BENCH_SAMPLES, a file, it is written there too, by name.
 package Measure;
 
 use strict;
@@ -13,11 +14,15 @@ use IO::Handle;
 use IPC::Open2 qw(open2);
 use Time::HiRes qw(time);
 
-our @EXPORT = qw($repeats sql begin_database end_database tps alternate cpu_times median seconds
-	row heading per_size);
+our @EXPORT = qw($repeats $few_repeats sql begin_database end_database tps alternate cpu_times
+	median seconds row heading per_size sample);
 
 our $repeats = $ENV{BENCH_REPEATS} || 5;
+
+# Of what takes seconds itself.
+our $few_repeats = $repeats < 3 ? $repeats : 3;
 my $seconds = $ENV{BENCH_SECONDS} || 3;
+my $started = $ENV{CHATREL_STARTED} || time;
 my $dir = tempdir(CLEANUP => 1);
 my $database;
 
@@ -37,7 +42,7 @@ sub sql
 sub begin_database
 {
 	($database) = @_;
-	binmode(STDOUT, ':utf8');
+	binmode($_, ':utf8') for *STDOUT, *STDERR;
 	$| = 1;
 	sql("DROP DATABASE IF EXISTS $database", 'postgres');
 	sql("CREATE DATABASE $database", 'postgres');
@@ -178,22 +183,47 @@ sub seconds
 	return time - $start;
 }
 
+# As bench/run says it.
+sub progress
+{
+	my ($text) = @_;
+
+	printf STDERR "%4ds  %s\n", time - $started, $text;
+	return;
+}
+
+sub sample
+{
+	my ($name, $value) = @_;
+
+	return unless $ENV{BENCH_SAMPLES};
+	open(my $samples, '>>', $ENV{BENCH_SAMPLES}) or die "$ENV{BENCH_SAMPLES}: $!";
+	print $samples "$name\t$value\n";
+	close($samples) or die "$ENV{BENCH_SAMPLES}: $!";
+	return;
+}
+
 sub row
 {
 	my ($work, $figures, $ratio, $target) = @_;
 
-	printf "| %s | %s | %s | %s |\n", $work, $figures,
-		defined $ratio ? sprintf('%.2f', $ratio) : '', $target;
+	$ratio = defined $ratio ? sprintf('%.2f', $ratio) : '';
+	progress("$work: $figures, $ratio");
+	printf "| %s | %s | %s | %s |\n", $work, $figures, $ratio, $target;
 	return;
 }
 
-# A row of times at each size: the ratio is that of the times for one, last to first.
+# A row of times at each size: the ratio is that of the times for one, last to first, which are
+# the samples of that name.
 sub per_size
 {
-	my ($work, $target, $sizes, $times) = @_;
+	my ($work, $target, $sizes, $times, $name) = @_;
+	my ($first, $last) = map { $times->[$_] / $sizes->[$_] } 0, -1;
 
+	sample("$name/fewest", 1e6 * $first);
+	sample("$name/most", 1e6 * $last);
 	row($work, join(', ', map { sprintf '%d: %.2f s', $sizes->[$_], $times->[$_] } 0 .. $#$sizes),
-		$times->[-1] / $sizes->[-1] / ($times->[0] / $sizes->[0]), $target);
+		$last / $first, $target);
 	return;
 }
 

@@ -14,5 +14,6 @@ SELECT count(*) FROM chatrel.listen(as_user => 1) \g /dev/null
 CREATE ROLE app LOGIN;
 GRANT USAGE ON SCHEMA chatrel TO app;
 GRANT SET ON PARAMETER chatrel.user_id TO app;
+GRANT EXECUTE ON FUNCTION chatrel.listen_all TO app;
 
 VACUUM ANALYZE;

@@ -63,12 +63,17 @@
 #define RETRY_MAX_MS		30000
 
 /*
- * From so many events in so many milliseconds on the worker takes a break of one
- * millisecond after each delivery: senders need not wake it, which costs them a
- * system call, and more events go out at once.
+ * From so many events in so many milliseconds on the worker takes a break after
+ * each delivery: senders need not wake it, which costs them a system call, and
+ * more events go out at once.  Before 19 NOTIFY wakes every session that listens,
+ * whatever it listens to, so that a delivery takes the longer the more there are;
+ * the break is so many times as long, and leaves processors to the senders.
  */
 #define BUSY_EVENTS		30
 #define BUSY_MS			10
+#define BREAK_FACTOR	2
+#define BREAK_MIN_MS	1
+#define BREAK_MAX_MS	20
 
 /* What this transaction has to do with the queue when it ends. */
 static struct
@@ -504,11 +509,22 @@ worker_is_busy(void)
 	return busy;
 }
 
+/* After a delivery that began then. */
+static void
+worker_take_break(TimestampTz begun)
+{
+	int64		us = GetCurrentTimestamp() - begun;
+	long		wait = Min(Max(BREAK_FACTOR * us / 1000, BREAK_MIN_MS), BREAK_MAX_MS);
+
+	(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait, wait_events.batch);
+}
+
 /* Delivers what is waiting, and waits a little where that is of use. */
 static void
 worker_work(void)
 {
 	static bool failing = true; /* so may its predecessor */
+	TimestampTz begun = GetCurrentTimestamp();
 
 	if (!worker_try_deliver(deliver_queue))
 	{
@@ -520,7 +536,7 @@ worker_work(void)
 		queue_worker_recovered();
 	failing = false;
 	if (worker_is_busy())
-		(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1, wait_events.batch);
+		worker_take_break(begun);
 }
 
 /* Who has asked for them asks again if they are not made. */
