@@ -25,12 +25,12 @@ export function callOf(name, positional, named = {}) {
 }
 
 // Each error that errors.json expects.  run(user, text, readOnly) makes a query in a transaction in
-// which the user acts; fieldsOf(error) is [SQLSTATE, TABLE NAME, COLUMN NAME], and more that is
-// compared with what classOf(sqlstate) says.
+// which the user acts; fieldsOf(error) is [SQLSTATE, TABLE NAME, COLUMN NAME, CONSTRAINT NAME],
+// and more that is compared with what classOf(sqlstate) says.
 export async function checkErrors(run, fieldsOf, classOf = () => []) {
-  for (const { sqlstate, user, call, table, column, read_only: readOnly } of ERRORS) {
+  for (const { sqlstate, user, call, table, column, constraint, read_only: readOnly } of ERRORS) {
     const error = await raisedBy(run(user, `SELECT * FROM ${call}`, readOnly));
-    check(`${sqlstate} of ${call}`, fieldsOf(error), [sqlstate, table, column, ...classOf(sqlstate)]);
+    check(`${sqlstate} of ${call}`, fieldsOf(error), [sqlstate, table, column, constraint, ...classOf(sqlstate)]);
   }
 }
 

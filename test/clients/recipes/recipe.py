@@ -24,9 +24,11 @@ def raised_by(do):
 
 
 def check_error(case, error, class_of, fields):
-    """An error that errors.json expects: its class, and SQLSTATE, TABLE NAME and COLUMN NAME."""
+    """An error that errors.json expects: its class, and SQLSTATE, TABLE NAME, COLUMN NAME
+    and CONSTRAINT NAME."""
     check(f"{case['sqlstate']} of {case['call']}", (type(error), *fields),
-        (class_of[case['sqlstate']], case['sqlstate'], case.get('table'), case.get('column')))
+        (class_of[case['sqlstate']], case['sqlstate'],
+            *(case.get(field) for field in ('table', 'column', 'constraint'))))
 
 
 def check_club(call):

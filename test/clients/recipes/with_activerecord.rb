@@ -139,10 +139,11 @@ JSON.parse(File.read("#{__dir__}/errors.json")).each do |wanted|
       Chat.connection.exec_query("SELECT * FROM #{wanted['call']}")
     end
   end
-  fields = [PG::PG_DIAG_SQLSTATE, PG::PG_DIAG_TABLE_NAME, PG::PG_DIAG_COLUMN_NAME].map { |field| error.cause.result.error_field(field) }
+  fields = [PG::PG_DIAG_SQLSTATE, PG::PG_DIAG_TABLE_NAME, PG::PG_DIAG_COLUMN_NAME, PG::PG_DIAG_CONSTRAINT_NAME]
+           .map { |field| error.cause.result.error_field(field) }
   check("#{wanted['sqlstate']} of #{wanted['call']}", [error.class, error.cause.class, *fields],
         [CLASSES.fetch(wanted['sqlstate'], ActiveRecord::StatementInvalid), CAUSES[wanted['sqlstate']],
-         *wanted.values_at('sqlstate', 'table', 'column')])
+         *wanted.values_at('sqlstate', 'table', 'column', 'constraint')])
 end
 
 # The trap: a SET stays with the connection, which goes back to the pool.

@@ -75,7 +75,8 @@ async def main():
     for case in ERRORS:
         error = await error_of(act(conn, case['user'], f"SELECT * FROM {case['call']}",
             readonly=case.get('read_only', False)))
-        check_error(case, error, CLASSES, (error.sqlstate, error.table_name, error.column_name))
+        check_error(case, error, CLASSES, (error.sqlstate, error.table_name, error.column_name,
+            error.constraint_name))
 
     # Events.  The trap: the server has been told to LISTEN, and asyncpg drops what comes on a
     # channel for which it has no listener.

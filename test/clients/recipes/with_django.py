@@ -126,7 +126,7 @@ for case in ERRORS:
         case.get('read_only')))
     cause = error.__cause__
     check_error(case, error, CLASSES,
-        (cause.pgcode, cause.diag.table_name, cause.diag.column_name))
+        (cause.pgcode, cause.diag.table_name, cause.diag.column_name, cause.diag.constraint_name))
 
 
 # Tests of an application, in databases that Django makes and drops

@@ -58,5 +58,5 @@ await checkClub((user, { text, values }) => as(user, async (tx) => (await tx.exe
 await checkErrors((user, text, readOnly) => as(user, async (tx) => {
   if (readOnly) await tx.execute(sql`SET TRANSACTION READ ONLY`);
   await tx.execute(sql.raw(text));
-}), ({ cause, constructor }) => [cause.code, cause.table, cause.column, constructor.name], () => ['DrizzleQueryError']);
+}), ({ cause, constructor }) => [cause.code, cause.table, cause.column, cause.constraint, constructor.name], () => ['DrizzleQueryError']);
 await pool.end();

@@ -33,5 +33,5 @@ await checkClub((user, { text, values }) => as(user, async (tx) =>
 await checkErrors((user, text, readOnly) => as(user, async (tx) => {
   if (readOnly) await tx.raw('SET TRANSACTION READ ONLY');
   await tx.raw(text);
-}), (error) => [error.code, error.table, error.column]);
+}), (error) => [error.code, error.table, error.column, error.constraint]);
 await db.destroy();

@@ -33,5 +33,5 @@ await checkClub((user, { text, values }) => as(user, async (tx) =>
 await checkErrors((user, text, readOnly) => as(user, async (tx) => {
   if (readOnly) await sql`SET TRANSACTION READ ONLY`.execute(tx);
   await sql.raw(text).execute(tx);
-}), (error) => [error.code, error.table, error.column]);
+}), (error) => [error.code, error.table, error.column, error.constraint]);
 await db.destroy();

@@ -61,7 +61,7 @@ await checkClub((user, call) => actAs(user, async (client) => (await client.quer
 await checkErrors((user, text, readOnly) => actAs(user, async (client) => {
   if (readOnly) await client.query('SET TRANSACTION READ ONLY');
   await client.query(text);
-}), (error) => [error.code, error.table, error.column, error instanceof pg.DatabaseError], () => [true]);
+}), (error) => [error.code, error.table, error.column, error.constraint, error instanceof pg.DatabaseError], () => [true]);
 check('an array in jsonb is to be written as JSON',
   (await raisedBy(pool.query("SELECT chatrel.send_group_message(1, 'x', metadata => $1, as_user => 1)",
     [[1]]))).code, '22P02');

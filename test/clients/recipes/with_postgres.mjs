@@ -33,7 +33,7 @@ await checkClub((user, { text, values }) => as(user, async (tx) => (await tx.uns
 await checkErrors((user, text, readOnly) => as(user, async (tx) => {
   if (readOnly) await tx`SET TRANSACTION READ ONLY`;
   await tx.unsafe(text);
-}), (error) => [error.code, error.table_name, error.column_name, error.name], () => ['PostgresError']);
+}), (error) => [error.code, error.table_name, error.column_name, error.constraint_name, error.name], () => ['PostgresError']);
 
 // Events: sql.listen() connects once more, and makes LISTENs of its own there.  So chatrel's names
 // are only asked for; that the session which asks listens too is undone.

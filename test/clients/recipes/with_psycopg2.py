@@ -57,7 +57,8 @@ for case in ERRORS:
     error = raised_by(lambda: act(case['user'], f"SELECT * FROM {case['call']}",
         read_only=case.get('read_only')))
     check_error(case, error, CLASSES,
-        (error.pgcode, error.diag.table_name, error.diag.column_name))
+        (error.pgcode, error.diag.table_name, error.diag.column_name,
+            error.diag.constraint_name))
 check('the families', {sqlstate: CLASSES[sqlstate].__base__ for sqlstate in CLASSES}, FAMILIES)
 
 

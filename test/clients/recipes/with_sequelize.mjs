@@ -36,7 +36,7 @@ await checkClub((user, { text, values }) => as(user, async (tx) => (await call(t
 await checkErrors((user, text, readOnly) => as(user, async (tx) => {
   if (readOnly) await call('SET TRANSACTION READ ONLY', [], tx);
   await call(text, [], tx);
-}), ({ original, name }) => [original.code, original.table, original.column, name],
+}), ({ original, name }) => [original.code, original.table, original.column, original.constraint, name],
 (sqlstate) => [sqlstate === '23505' ? 'SequelizeUniqueConstraintError' : 'SequelizeDatabaseError']);
 
 // The trap: sync() makes tables, and with alter or force changes or drops them; it is kept from that only

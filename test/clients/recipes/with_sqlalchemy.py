@@ -101,4 +101,4 @@ def act(user, query, read_only):
 for case in ERRORS:
     error = raised_by(lambda: act(case['user'], f"SELECT * FROM {case['call']}", case.get('read_only')))
     check_error(case, error, CLASSES, (error.orig.pgcode, error.orig.diag.table_name,
-        error.orig.diag.column_name))
+        error.orig.diag.column_name, error.orig.diag.constraint_name))

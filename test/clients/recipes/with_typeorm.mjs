@@ -60,5 +60,5 @@ await checkClub((user, { text, values }) => as(user, async (manager) => (await m
 await checkErrors((user, text, readOnly) => as(user, async (manager) => {
   if (readOnly) await manager.query('SET TRANSACTION READ ONLY');
   await manager.query(text);
-}), (error) => [error.code, error.table, error.column, error.name], () => ['QueryFailedError']);
+}), (error) => [error.code, error.table, error.column, error.constraint, error.name], () => ['QueryFailedError']);
 await db.destroy();
