@@ -31,10 +31,14 @@ HEADERS = ('extra_headers' if int(websockets.__version__.split('.')[0]) < 14
 
 
 def is_final(error):
-    """Nobody is logged in any more: HTTP's 401, 403 of a WebSocket that is not accepted, or 4401 of
-    one that is closed."""
+    """Nobody is logged in any more: 401 of /sync, 403 of a WebSocket that is not accepted, or 4401
+    of one that is closed."""
+    if isinstance(error, urllib.error.HTTPError):
+        return error.code == 401
+    if isinstance(error, websockets.ConnectionClosed):
+        return error.rcvd is not None and error.rcvd.code == 4401
     response = getattr(error, 'response', error)  # from version 14 on
-    return getattr(error, 'code', 0) in (401, 4401) or getattr(response, 'status_code', 0) == 403
+    return getattr(response, 'status_code', 0) == 403
 
 
 class Client:
