@@ -74,6 +74,12 @@
 #define WaitEventExtensionNew(name) PG_WAIT_EXTENSION
 #endif
 
+/* 16 can lock the rows of result relations, too */
+#if PG_VERSION_NUM < 160000
+#define EvalPlanQualInit(epq, estate, plan, marks, param, results) \
+	EvalPlanQualInit(epq, estate, plan, marks, param)
+#endif
+
 /* 18 asks whether a key that is deferrable will do */
 #if PG_VERSION_NUM < 180000
 #define RelationGetPrimaryKeyIndex(relation, deferrable_ok) RelationGetPrimaryKeyIndex(relation)
@@ -86,6 +92,12 @@
 #elif PG_VERSION_NUM < 190000
 #define index_beginscan(heap, index, snapshot, instrument, nkeys, norderbys, flags) \
 	index_beginscan(heap, index, snapshot, instrument, nkeys, norderbys)
+#endif
+
+/* 18 tells an update of a conflicting row from another row */
+#if PG_VERSION_NUM < 180000
+#define ExecCheckIndexConstraints(result, row, estate, conflict, tid, arbiters) \
+	ExecCheckIndexConstraints(result, row, estate, conflict, arbiters)
 #endif
 
 /* 19 has flags for how index entries are made, 16 only entries that sum up */

@@ -5,8 +5,8 @@
  * PostgreSQL plans a statement once, but sets it up anew for each run: for a few rows
  * that takes several times as long as what is then done with them.  What is called so
  * often that it matters, as a send, does without.  Rows are locked as by SELECT ... FOR,
- * and added as by INSERT: with triggers, constraints and indexes, much as a subscriber
- * of logical replication applies what it receives.  Columns have no defaults here.
+ * and added as by INSERT: with triggers, constraints, indexes and defaults, much as a
+ * subscriber of logical replication applies what it receives.
  *
  * A row that somebody has changed since it was found is not looked at again: whoever
  * meets one does it by a statement.
@@ -19,10 +19,13 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "rewrite/rewriteHandler.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -34,10 +37,10 @@
 #define MAX_KEYS	2
 
 void
-rows_begin(void)
+rows_begin(PlanAccess access)
 {
 	CommandCounterIncrement();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	PushActiveSnapshot(access == PLAN_LATEST ? GetLatestSnapshot() : GetTransactionSnapshot());
 }
 
 void
@@ -91,7 +94,12 @@ row_find(Relation table, const int64 *key, int nkeys)
 
 	Assert(nkeys <= MAX_KEYS);
 	for (int i = 0; i < nkeys; i++)
-		ScanKeyInit(&keys[i], i + 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(key[i]));
+	{
+		bool		is_int4 = TupleDescAttr(RelationGetDescr(index), i)->atttypid == INT4OID;
+
+		ScanKeyInit(&keys[i], i + 1, BTEqualStrategyNumber, is_int4 ? F_INT4EQ : F_INT8EQ,
+					is_int4 ? Int32GetDatum((int32) key[i]) : Int64GetDatum(key[i]));
+	}
 	index_rescan(scan, keys, nkeys, NULL, 0);
 	found = index_getnext_slot(scan, ForwardScanDirection, row);
 	index_endscan(scan);
@@ -100,6 +108,18 @@ row_find(Relation table, const int64 *key, int nkeys)
 		return row;
 	row_drop(row);
 	return NULL;
+}
+
+bool
+row_exists(const char *table, const int64 *key, int nkeys)
+{
+	Relation	rel = rows_open(table, AccessShareLock, ACL_SELECT);
+	TupleTableSlot *row = row_find(rel, key, nkeys);
+
+	if (row != NULL)
+		row_drop(row);
+	rows_close(rel);
+	return row != NULL;
 }
 
 bool
@@ -132,47 +152,165 @@ row_new(Relation table)
 	return row;
 }
 
-/* As ExecInsert() does, for a table that is neither a partition nor has generated columns */
+/*
+ * The checks of foreign keys are triggers of the row, too: in this list, which is a copy,
+ * they are switched off.
+ */
 static void
-insert_row(ResultRelInfo *result, EState *estate, TupleTableSlot *row)
+leave_out_checks_of_keys(TriggerDesc *triggers)
 {
-	Relation	table = result->ri_RelationDesc;
-	TransitionCaptureState *capture = MakeTransitionCaptureState(table->trigdesc,
-																 RelationGetRelid(table),
-																 CMD_INSERT);
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+		if (triggers->triggers[i].tgisinternal &&
+			RI_FKey_trigger_type(triggers->triggers[i].tgfoid) == RI_TRIGGER_FK)
+			triggers->triggers[i].tgenabled = TRIGGER_DISABLED;
+}
 
-	ExecBSInsertTriggers(estate, result);
-	if (result->ri_TrigDesc == NULL || !result->ri_TrigDesc->trig_insert_before_row ||
-		ExecBRInsertTriggers(estate, result, row))
+/*
+ * As INSERT ... ON CONFLICT DO NOTHING.  Once more where another adds a row of the same
+ * key at the same time: it is waited for.
+ */
+static bool
+insert_unless_there(ResultRelInfo *result, EState *estate, TupleTableSlot *row, List **recheck)
+{
+	List	   *arbiters = list_make1_oid(RelationGetPrimaryKeyIndex(result->ri_RelationDesc, false));
+	bool		conflict = true;
+
+	while (conflict)
 	{
-		List	   *recheck;
+		ItemPointerData tid;
+		uint32		token;
 
-		ExecConstraints(result, row, estate);
-		table_tuple_insert(table, row, estate->es_output_cid, 0, NULL);
-		recheck = ExecInsertIndexTuples(result, estate, 0, row, NIL, NULL);
-		ExecARInsertTriggers(estate, result, row, recheck, capture);
+		ItemPointerSetInvalid(&tid);
+		ItemPointerSetInvalid(&row->tts_tid);
+		if (!ExecCheckIndexConstraints(result, row, estate, &tid, &row->tts_tid, arbiters))
+			return false;
+		conflict = false;
+		token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
+		table_tuple_insert_speculative(result->ri_RelationDesc, row, estate->es_output_cid,
+									   0, NULL, token);
+		*recheck = ExecInsertIndexTuples(result, estate, EIIT_NO_DUPE_ERROR, row, arbiters,
+										 &conflict);
+		table_tuple_complete_speculative(result->ri_RelationDesc, row, token, !conflict);
+		SpeculativeInsertionLockRelease(GetCurrentTransactionId());
 	}
-	ExecASInsertTriggers(estate, result, capture);
+	return true;
+}
+
+/* As ExecInsert() does, for a table that is neither a partition nor has generated columns */
+static bool
+insert_row(ResultRelInfo *result, EState *estate, TupleTableSlot *row, bool unless_there,
+		   List **recheck)
+{
+	if (result->ri_TrigDesc != NULL && result->ri_TrigDesc->trig_insert_before_row &&
+		!ExecBRInsertTriggers(estate, result, row))
+		return false;
+	ExecConstraints(result, row, estate);
+	if (unless_there)
+		return insert_unless_there(result, estate, row, recheck);
+	table_tuple_insert(result->ri_RelationDesc, row, estate->es_output_cid, 0, NULL);
+	*recheck = ExecInsertIndexTuples(result, estate, 0, row, NIL, NULL);
+	return true;
+}
+
+/* Columns that were not set have their defaults. */
+static void
+set_defaults(Relation table, TupleTableSlot *row, EState *estate)
+{
+	TupleDesc	tupdesc = RelationGetDescr(table);
+
+	for (int i = 0; i < tupdesc->natts; i++)
+		if (row->tts_isnull[i] && TupleDescAttr(tupdesc, i)->atthasdef)
+		{
+			Expr	   *expr = (Expr *) build_column_default(table, i + 1);
+
+			row->tts_values[i] = ExecEvalExpr(ExecPrepareExpr(expr, estate),
+											  GetPerTupleExprContext(estate), &row->tts_isnull[i]);
+		}
+}
+
+/* What the executor has while it writes to one table, in memory that goes when it ends */
+typedef struct Writing
+{
+	EState	   *estate;
+	ResultRelInfo *result;
+	MemoryContext caller;
+} Writing;
+
+static void
+begin_writing(Writing *writing, Relation table, bool speculative)
+{
+	EState	   *estate = CreateExecutorState();
+	ResultRelInfo *result;
+
+	writing->caller = MemoryContextSwitchTo(estate->es_query_cxt);
+	result = makeNode(ResultRelInfo);
+	InitResultRelInfo(result, table, 0, NULL, 0);
+	leave_out_checks_of_keys(result->ri_TrigDesc);
+	ExecOpenIndices(result, speculative);
+	estate->es_opened_result_relations = list_make1(result);
+	estate->es_output_cid = GetCurrentCommandId(true);
+	estate->es_snapshot = GetActiveSnapshot();
+	AfterTriggerBeginQuery();
+	writing->estate = estate;
+	writing->result = result;
+}
+
+static void
+end_writing(const Writing *writing)
+{
+	AfterTriggerEndQuery(writing->estate);
+	ExecCloseResultRelations(writing->estate);
+	ExecResetTupleTable(writing->estate->es_tupleTable, false);
+	MemoryContextSwitchTo(writing->caller);
+	FreeExecutorState(writing->estate);
+}
+
+static bool
+add(Relation table, TupleTableSlot *row, bool unless_there)
+{
+	Writing		writing;
+	TransitionCaptureState *capture;
+	List	   *recheck = NIL;
+	bool		added;
+
+	begin_writing(&writing, table, unless_there);
+	capture = MakeTransitionCaptureState(writing.result->ri_TrigDesc, RelationGetRelid(table),
+										 CMD_INSERT);
+	set_defaults(table, row, writing.estate);
+	ExecStoreVirtualTuple(row);
+	ExecBSInsertTriggers(writing.estate, writing.result);
+	added = insert_row(writing.result, writing.estate, row, unless_there, &recheck);
+	if (added)
+		ExecARInsertTriggers(writing.estate, writing.result, row, recheck, capture);
+	ExecASInsertTriggers(writing.estate, writing.result, capture);
+	end_writing(&writing);
+	return added;
 }
 
 bool
 row_add(Relation table, TupleTableSlot *row)
 {
-	EState	   *estate = CreateExecutorState();
-	ResultRelInfo *result = makeNode(ResultRelInfo);
+	return add(table, row, false);
+}
 
-	ExecStoreVirtualTuple(row);
-	ItemPointerSetInvalid(&row->tts_tid);
-	InitResultRelInfo(result, table, 0, NULL, 0);
-	ExecOpenIndices(result, false);
-	estate->es_output_cid = GetCurrentCommandId(true);
-	AfterTriggerBeginQuery();
-	insert_row(result, estate, row);
-	AfterTriggerEndQuery(estate);
-	ExecCloseIndices(result);
-	ExecResetTupleTable(estate->es_tupleTable, false);
-	FreeExecutorState(estate);
-	return ItemPointerIsValid(&row->tts_tid);
+bool
+row_add_unless_there(Relation table, TupleTableSlot *row)
+{
+	return add(table, row, true);
+}
+
+void
+row_replace(Relation table, TupleTableSlot *found, TupleTableSlot *row)
+{
+	Writing		writing;
+	EPQState	others;
+
+	begin_writing(&writing, table, false);
+	EvalPlanQualInit(&others, writing.estate, NULL, NIL, -1, NIL);
+	ExecSimpleRelationUpdate(writing.result, writing.estate, &others, found,
+							 ExecStoreVirtualTuple(row));
+	EvalPlanQualEnd(&others);
+	end_writing(&writing);
 }
 
 /* ---------- columns ---------- */

@@ -71,7 +71,7 @@ hold_sender(int64 group_id, int64 user_id)
 		return;
 	rows_end();
 	lock_membership(user_id, group_id, ACT_SEND);
-	rows_begin();
+	rows_begin(PLAN_WRITE);
 }
 
 /*
@@ -102,7 +102,7 @@ add_message(const Datum *values, TupleDesc tupdesc)
 	TupleTableSlot *row;
 	HeapTuple	added;
 
-	rows_begin();
+	rows_begin(PLAN_WRITE);
 	hold_sender(group_id, user_id);
 	messages = rows_open("groups_messages", RowExclusiveLock, ACL_INSERT);
 	row = new_message(messages, values);
