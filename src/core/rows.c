@@ -172,7 +172,8 @@ leave_out_checks_of_keys(TriggerDesc *triggers)
 static bool
 insert_unless_there(ResultRelInfo *result, EState *estate, TupleTableSlot *row, List **recheck)
 {
-	List	   *arbiters = list_make1_oid(RelationGetPrimaryKeyIndex(result->ri_RelationDesc, false));
+	Relation	table = result->ri_RelationDesc;
+	List	   *arbiters = list_make1_oid(RelationGetPrimaryKeyIndex(table, false));
 	bool		conflict = true;
 
 	while (conflict)
@@ -186,11 +187,10 @@ insert_unless_there(ResultRelInfo *result, EState *estate, TupleTableSlot *row, 
 			return false;
 		conflict = false;
 		token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
-		table_tuple_insert_speculative(result->ri_RelationDesc, row, estate->es_output_cid,
-									   0, NULL, token);
+		table_tuple_insert_speculative(table, row, estate->es_output_cid, 0, NULL, token);
 		*recheck = ExecInsertIndexTuples(result, estate, EIIT_NO_DUPE_ERROR, row, arbiters,
 										 &conflict);
-		table_tuple_complete_speculative(result->ri_RelationDesc, row, token, !conflict);
+		table_tuple_complete_speculative(table, row, token, !conflict);
 		SpeculativeInsertionLockRelease(GetCurrentTransactionId());
 	}
 	return true;
