@@ -8,7 +8,10 @@
 #ifndef CHATREL_COMPAT_H
 #define CHATREL_COMPAT_H
 
+#include "access/genam.h"
+#include "executor/executor.h"
 #include "utils/jsonb.h"
+#include "utils/relcache.h"
 
 #if PG_VERSION_NUM < 150000
 #error "chatrel requires PostgreSQL 15 or newer"
@@ -69,6 +72,43 @@
 /* 17 lets a module name the events that it waits for */
 #if PG_VERSION_NUM < 170000
 #define WaitEventExtensionNew(name) PG_WAIT_EXTENSION
+#endif
+
+/* 16 can lock the rows of result relations, too */
+#if PG_VERSION_NUM < 160000
+#define EvalPlanQualInit(epq, estate, plan, marks, param, results) \
+	EvalPlanQualInit(epq, estate, plan, marks, param)
+#endif
+
+/* 18 asks whether a key that is deferrable will do */
+#if PG_VERSION_NUM < 180000
+#define RelationGetPrimaryKeyIndex(relation, deferrable_ok) RelationGetPrimaryKeyIndex(relation)
+#endif
+
+/* 18 counts what a scan of an index does, and 19 has flags for it */
+#if PG_VERSION_NUM < 180000
+#define index_beginscan(heap, index, snapshot, instrument, nkeys, norderbys, flags) \
+	index_beginscan(heap, index, snapshot, nkeys, norderbys)
+#elif PG_VERSION_NUM < 190000
+#define index_beginscan(heap, index, snapshot, instrument, nkeys, norderbys, flags) \
+	index_beginscan(heap, index, snapshot, instrument, nkeys, norderbys)
+#endif
+
+/* 18 tells an update of a conflicting row from another row */
+#if PG_VERSION_NUM < 180000
+#define ExecCheckIndexConstraints(result, row, estate, conflict, tid, arbiters) \
+	ExecCheckIndexConstraints(result, row, estate, conflict, arbiters)
+#endif
+
+/* 19 has flags for how index entries are made, 16 only entries that sum up */
+#if PG_VERSION_NUM < 160000
+#define EIIT_NO_DUPE_ERROR	1
+#define ExecInsertIndexTuples(result, estate, flags, slot, arbiters, conflict) \
+	ExecInsertIndexTuples(result, slot, estate, false, (flags) != 0, conflict, arbiters)
+#elif PG_VERSION_NUM < 190000
+#define EIIT_NO_DUPE_ERROR	1
+#define ExecInsertIndexTuples(result, estate, flags, slot, arbiters, conflict) \
+	ExecInsertIndexTuples(result, slot, estate, false, (flags) != 0, conflict, arbiters, false)
 #endif
 
 /* 19 keeps the result in the state that values are pushed to */

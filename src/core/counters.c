@@ -43,6 +43,7 @@
 #include "core/check.h"
 #include "core/compat.h"
 #include "core/counters.h"
+#include "core/rows.h"
 
 /* What is to be added for one id. */
 typedef struct Pending
@@ -247,35 +248,54 @@ write_many(CounterTable *table, int32 slot, const Pending *pending, int count)
 	check_changed(plan_run(&table->add_many, PLAN_WRITE, values, NULL).nrows, count, table->name);
 }
 
-static void
-write_one(CounterTable *table, const Pending *pending)
+/* What the shared row of an id is to be, after what it was, if it is there */
+static TupleTableSlot *
+new_shared_row(const CounterTable *table, Relation rel, TupleTableSlot *old, const Pending *pending)
 {
-	Datum		values[PLAN_MAX_ARGS];
+	TupleTableSlot *row = row_new(rel);
+	bool		isnull;
 
-	values[0] = Int64GetDatum(pending->id);
+	row_set(row, table->id_column, Int64GetDatum(pending->id));
+	row_set(row, "slot", Int32GetDatum(COUNTER_SHARED_SLOT));
 	for (int i = 0; i < table->ncounts; i++)
-		values[i + 1] = Int64GetDatum(pending->counts[i]);
-	if (plan_run(&table->add_one, PLAN_WRITE, values, NULL).nrows == 0)
-		write_many(table, 0, pending, 1);
+	{
+		const char *column = table->count_columns[i];
+		int64		count = old == NULL ? 0 : DatumGetInt64(row_get(old, column, &isnull));
+
+		row_set(row, column, Int64GetDatum(count + pending->counts[i]));
+	}
+	return row;
+}
+
+/* Nobody else writes the shared row of an id whose lock is held. */
+static void
+write_shared(const CounterTable *table, Relation rel, const Pending *pending)
+{
+	const int64 key[] = {pending->id, COUNTER_SHARED_SLOT};
+	TupleTableSlot *old = row_find(rel, key, 2);
+	TupleTableSlot *row = new_shared_row(table, rel, old, pending);
+
+	if (old == NULL)
+		check_changed(row_add(rel, row), 1, table->name);
+	else
+	{
+		row_replace(rel, old, row);
+		row_drop(old);
+	}
+	row_drop(row);
 }
 
 static void
-write_pair(CounterTable *table, const Pending *pair)
+write_all_shared(const CounterTable *table, const Pending *pending, int count)
 {
-	Datum		values[PLAN_MAX_ARGS];
-	PlanResult	written;
+	Relation	rel;
 
-	for (int i = 0; i < 2; i++)
-	{
-		values[i] = Int64GetDatum(pair[i].id);
-		for (int column = 0; column < table->ncounts; column++)
-			values[2 + i * table->ncounts + column] = Int64GetDatum(pair[i].counts[column]);
-	}
-	written = plan_run(&table->add_pair, PLAN_WRITE, values, NULL);
-	if (written.nrows == 0)
-		write_many(table, 0, pair, 2);
-	else if (written.nrows == 1)
-		write_many(table, 0, &pair[result_int64(&written, 0, 1) == pair[0].id], 1);
+	rows_begin(PLAN_WRITE);
+	rel = rows_open(table->table, RowExclusiveLock, ACL_SELECT | ACL_INSERT | ACL_UPDATE);
+	for (int i = 0; i < count; i++)
+		write_shared(table, rel, &pending[i]);
+	rows_close(rel);
+	rows_end();
 }
 
 /* To the shared rows that can be locked at once, and for the others to private ones. */
@@ -297,11 +317,8 @@ write_pending(CounterTable *table, Pending *pending, int count)
 				pending[nprivate++] = pending[i];
 		}
 
-	if (nlocked == 2 && table->add_pair.sql != NULL)
-		write_pair(table, locked);
-	else
-		for (int i = 0; i < nlocked; i++)
-			write_one(table, &locked[i]);
+	if (nlocked > 0)
+		write_all_shared(table, locked, nlocked);
 	if (nprivate > 0)
 		write_many(table, counters_private_slot(table), pending, nprivate);
 }

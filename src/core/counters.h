@@ -19,25 +19,17 @@
 #define COUNTER_MAX_COUNTS	2
 
 /* The slot of the row that is shared by all sessions */
-#define COUNTER_SHARED_SLOT	"0"
+#define COUNTER_SHARED_SLOT	0
 
 typedef struct CounterTable
 {
 	const char *name;			/* in errors: "follow counters" */
 	uint16		lock_class;		/* tells its locks from other advisory locks;
 								 * 1 and 2 are PostgreSQL's own */
+	const char *table;
+	const char *id_column;
 	int			ncounts;
-
-	/* adds to the shared row, if there is one: $1 id, then what to add */
-	SqlPlan		add_one;
-
-	/*
-	 * The same for the two ids of one counted row, which is what most
-	 * transactions change: $1 and $2 the ids, what to add for the one, what
-	 * to add for the other; returns the ids that had a row.  No sql where a
-	 * row counts for one id.
-	 */
-	SqlPlan		add_pair;
+	const char *count_columns[COUNTER_MAX_COUNTS];
 
 	/*
 	 * adds to rows that may not exist: $1 slot, arrays: $2 ids, then what to

@@ -317,11 +317,18 @@ result_cstring(const PlanResult *result, uint64 row, int column)
 	return TextDatumGetCString(result_datum(result, row, column));
 }
 
-/* A row as the composite type that the function returns, which has its columns. */
+/* The composite type that the function returns, to be released */
+TupleDesc
+result_row_type(FunctionCallInfo fcinfo)
+{
+	return lookup_rowtype_tupdesc(get_func_rettype(fcinfo->flinfo->fn_oid), -1);
+}
+
+/* A row as that type, which has its columns. */
 Datum
 result_as_row(const PlanResult *result, uint64 row, FunctionCallInfo fcinfo)
 {
-	TupleDesc	tupdesc = lookup_rowtype_tupdesc(get_func_rettype(fcinfo->flinfo->fn_oid), -1);
+	TupleDesc	tupdesc = result_row_type(fcinfo);
 	HeapTupleHeader tuple = SPI_returntuple(result->rows->vals[row], tupdesc);
 
 	ReleaseTupleDesc(tupdesc);

@@ -15,22 +15,15 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
+#include "access/xact.h"
 #include "utils/builtins.h"
+#include "utils/xid8.h"
 
 #include "core/check.h"
 #include "core/epoch.h"
+#include "core/rows.h"
 #include "delivery/events.h"
 #include "delivery/record.h"
-
-static SqlPlan event_add = {
-	.sql = "INSERT INTO chatrel.events"
-	" (kind, group_id, recipient_id, actor_id, user_id, message_id, detail)"
-	" VALUES ($1, $2, $3, $4, $5, $6, $7)"
-	" RETURNING id, created_at",
-	.expected = SPI_OK_INSERT_RETURNING,
-	PLAN_ARGS(TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, JSONBOID)
-};
 
 static void
 json_optional_id(JsonWriter *json, const char *key, int64 id)
@@ -75,28 +68,48 @@ json_recorded_event(JsonWriter *json, const RecordedEvent *event)
 }
 
 static void
+set_optional_id(TupleTableSlot *row, const char *column, int64 id)
+{
+	if (id != 0)
+		row_set(row, column, Int64GetDatum(id));
+}
+
+static TupleTableSlot *
+new_event(Relation events, const RecordedEvent *event)
+{
+	TupleTableSlot *row = row_new(events);
+
+	row_set(row, "id", Int64GetDatum(next_number("event_ids")));
+	row_set(row, "kind", CStringGetTextDatum(event->kind));
+	set_optional_id(row, "group_id", event->group_id);
+	set_optional_id(row, "recipient_id", event->recipient_id);
+	set_optional_id(row, "actor_id", event->actor_id);
+	set_optional_id(row, "user_id", event->user_id);
+	set_optional_id(row, "message_id", event->message_id);
+	if (event->detail != NULL)
+		row_set(row, "detail", JsonbPGetDatum(event->detail));
+	row_set(row, "xid", FullTransactionIdGetDatum(GetTopFullTransactionId()));
+	return row;
+}
+
+static void
 insert_event(RecordedEvent *event)
 {
-	Datum		values[] = {
-		CStringGetTextDatum(event->kind),
-		Int64GetDatum(event->group_id),
-		Int64GetDatum(event->recipient_id),
-		Int64GetDatum(event->actor_id),
-		Int64GetDatum(event->user_id),
-		Int64GetDatum(event->message_id),
-		PointerGetDatum(event->detail)
-	};
-	char		nulls[lengthof(values) + 1] = "";
-	PlanResult	added;
+	Relation	events;
+	TupleTableSlot *row;
+	bool		isnull;
 
-	for (int i = 0; i < lengthof(values); i++)
-		nulls[i] = values[i] == 0 ? 'n' : ' ';
 	prepare_to_draw_ids();
-	added = plan_run(&event_add, PLAN_WRITE, values, nulls);
-	if (added.nrows == 0)
+	rows_begin(PLAN_WRITE);
+	events = rows_open("events", RowExclusiveLock, ACL_INSERT);
+	row = new_event(events, event);
+	if (!row_add(events, row))
 		error_change_suppressed("events");
-	event->id = result_int64(&added, 0, 1);
-	event->created_at = DatumGetTimestampTz(result_datum(&added, 0, 2));
+	event->id = DatumGetInt64(row_get(row, "id", &isnull));
+	event->created_at = DatumGetTimestampTz(row_get(row, "created_at", &isnull));
+	row_drop(row);
+	rows_close(events);
+	rows_end();
 }
 
 static void

@@ -19,13 +19,10 @@
 static CounterTable member_counters = {
 	.name = "member counters",
 	.lock_class = 0x4349,
+	.table = "groups_counters",
+	.id_column = "group_id",
 	.ncounts = 1,
-	.add_one = {
-		.sql = "UPDATE chatrel.groups_counters SET members = members OPERATOR(pg_catalog.+) $2"
-		" WHERE group_id" EQ "$1 AND slot" EQ COUNTER_SHARED_SLOT,
-		.expected = SPI_OK_UPDATE,
-		PLAN_ARGS(INT8OID, INT8OID)
-	},
+	.count_columns = {"members"},
 	.add_many = {
 		.sql = "INSERT INTO chatrel.groups_counters AS c (group_id, slot, members)"
 		" SELECT d.group_id, $1, d.members"

@@ -21,6 +21,7 @@ typedef struct MemberPair
 /* Between owner_begin() and owner_end(). */
 extern void keep_group(int64 group_id);
 extern void lock_membership(int64 user_id, int64 group_id, GroupAct act);
+extern bool lock_membership_at_once(int64 user_id, int64 group_id);
 extern bool stays_member(int64 group_id, int64 user_id);
 extern void hold_membership(Membership *member, int64 user_id, int64 group_id, GroupAct act);
 extern void require_act(const Membership *member, GroupAct act);

@@ -58,12 +58,6 @@ typedef struct Membership
 	" g.visibility" EQ "'direct', g.archived_at IS NOT NULL, g.posting" NE "'everybody'," \
 	" g.join_policy" NE "'open', g.slow_mode IS NOT NULL"
 
-/* Where no rule is to be asked: what a send looks at */
-#define MAY_SEND_AT_ONCE(group_id) \
-	"m.muted_until IS NULL AND (SELECT g.archived_at IS NULL AND g.posting" EQ "'everybody'" \
-	" AND g.slow_mode IS NULL AND g.visibility" NE "'direct'" \
-	" FROM chatrel.groups g WHERE g.id" EQ group_id ")"
-
 extern void read_membership(Membership *member, const PlanResult *result, uint64 row);
 extern GroupRole parse_role(const char *name);
 extern const char *role_name(GroupRole role);

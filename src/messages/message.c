@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/detoast.h"
+#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 
 #include "core/errors.h"
@@ -49,39 +50,46 @@ messages_that_fit(const PlanResult *page, uint64 limit)
 	return nmessages;
 }
 
-static TimestampTz
-optional_time(const PlanResult *result, uint64 row, int column)
-{
-	return result_is_null(result, row, column) ? DT_NOBEGIN
-		: DatumGetTimestampTz(result_datum(result, row, column));
-}
-
 /* What a message may have, beside its text */
 static void
-read_optional(Message *message, const PlanResult *result, uint64 row)
+read_optional(Message *message, const Datum *column, const bool *isnull)
 {
-	if (!result_is_null(result, row, MESSAGE_REPLY_TO_ID))
-		message->reply_to_id = result_int64(result, row, MESSAGE_REPLY_TO_ID);
-	if (!result_is_null(result, row, MESSAGE_MENTIONS))
-		message->mentions = DatumGetArrayTypeP(result_datum(result, row, MESSAGE_MENTIONS));
-	if (!result_is_null(result, row, MESSAGE_METADATA))
-		message->metadata = DatumGetJsonbP(result_datum(result, row, MESSAGE_METADATA));
-	message->edited_at = optional_time(result, row, MESSAGE_EDITED_AT);
-	message->deleted_at = optional_time(result, row, MESSAGE_DELETED_AT);
+	if (!isnull[MESSAGE_REPLY_TO_ID])
+		message->reply_to_id = DatumGetInt64(column[MESSAGE_REPLY_TO_ID]);
+	if (!isnull[MESSAGE_MENTIONS])
+		message->mentions = DatumGetArrayTypeP(column[MESSAGE_MENTIONS]);
+	if (!isnull[MESSAGE_METADATA])
+		message->metadata = DatumGetJsonbP(column[MESSAGE_METADATA]);
+	message->edited_at = isnull[MESSAGE_EDITED_AT] ? DT_NOBEGIN
+		: DatumGetTimestampTz(column[MESSAGE_EDITED_AT]);
+	message->deleted_at = isnull[MESSAGE_DELETED_AT] ? DT_NOBEGIN
+		: DatumGetTimestampTz(column[MESSAGE_DELETED_AT]);
 }
 
 /* From the first columns of a row, which are MESSAGE_COLUMNS() */
 void
+read_message_tuple(Message *message, HeapTuple tuple, TupleDesc tupdesc)
+{
+	Datum		values[MaxTupleAttributeNumber];
+	bool		nulls[MaxTupleAttributeNumber];
+	const Datum *column = values - 1;	/* they count from 1 */
+	const bool *isnull = nulls - 1;
+
+	heap_deform_tuple(tuple, tupdesc, values, nulls);
+	memset(message, 0, sizeof(*message));
+	message->id = DatumGetInt64(column[MESSAGE_ID]);
+	message->datetime = DatumGetTimestampTz(column[MESSAGE_DATETIME]);
+	message->group_id = DatumGetInt64(column[MESSAGE_GROUP_ID]);
+	message->sender_id = DatumGetInt64(column[MESSAGE_SENDER_ID]);
+	if (!isnull[MESSAGE_TEXT])
+		message->message = DatumGetTextPP(column[MESSAGE_TEXT]);
+	read_optional(message, column, isnull);
+}
+
+void
 read_message(Message *message, const PlanResult *result, uint64 row)
 {
-	memset(message, 0, sizeof(*message));
-	message->id = result_int64(result, row, MESSAGE_ID);
-	message->datetime = DatumGetTimestampTz(result_datum(result, row, MESSAGE_DATETIME));
-	message->group_id = result_int64(result, row, MESSAGE_GROUP_ID);
-	message->sender_id = result_int64(result, row, MESSAGE_SENDER_ID);
-	if (!result_is_null(result, row, MESSAGE_TEXT))
-		message->message = DatumGetTextPP(result_datum(result, row, MESSAGE_TEXT));
-	read_optional(message, result, row);
+	read_message_tuple(message, result->rows->vals[row], result->rows->tupdesc);
 }
 
 static void

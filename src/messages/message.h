@@ -66,6 +66,7 @@ enum
 extern uint64 messages_that_fit(const PlanResult *page, uint64 limit);
 pg_noreturn extern void error_message_not_found(int64 group_id, int64 message_id);
 extern void read_message(Message *message, const PlanResult *result, uint64 row);
+extern void read_message_tuple(Message *message, HeapTuple tuple, TupleDesc tupdesc);
 extern void json_message(JsonWriter *json, const Message *message);
 
 #endif							/* CHATREL_MESSAGE_H */

@@ -7,44 +7,19 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "utils/xid8.h"
 
 #include "core/check.h"
 #include "core/epoch.h"
 #include "core/guc.h"
 #include "core/identity.h"
 #include "core/plans.h"
+#include "core/rows.h"
 #include "delivery/events.h"
 #include "groups/members.h"
 #include "messages/extras.h"
 #include "messages/keys.h"
 #include "messages/message.h"
-
-/*
- * Adds a message of a member, and nothing for anybody else.  The membership is
- * locked as lock_membership() does; that the lock comes before the id is drawn
- * matters to cursors on a standby, see cursor.c.
- */
-#define MESSAGE_ADD(condition) \
-	"INSERT INTO chatrel.groups_messages AS sent (datetime, group_id, sender_id, message)" \
-	" SELECT $1, m.group_id, m.user_id, $4" \
-	" FROM chatrel.groups_members m" \
-	" WHERE m.group_id" EQ "$2 AND m.user_id" EQ "$3" condition " FOR KEY SHARE" \
-	" RETURNING " MESSAGE_COLUMNS("sent")
-
-/* Where no rule of the group is to be asked, as of most messages */
-static SqlPlan message_add_at_once = {
-	.sql = MESSAGE_ADD(" AND " MAY_SEND_AT_ONCE("$2")),
-	.expected = SPI_OK_INSERT_RETURNING,
-	PLAN_ARGS(TIMESTAMPTZOID, INT8OID, INT8OID, TEXTOID),
-	.by_index = true
-};
-
-/* When they have been asked */
-static SqlPlan message_add = {
-	.sql = MESSAGE_ADD(""),
-	.expected = SPI_OK_INSERT_RETURNING,
-	PLAN_ARGS(TIMESTAMPTZOID, INT8OID, INT8OID, TEXTOID)
-};
 
 PG_FUNCTION_INFO_V1(chatrel_send_group_message);
 
@@ -75,66 +50,105 @@ announce_message(const Message *message)
 }
 
 static void
-announce_sent(const PlanResult *sent)
+announce_sent(const Message *message)
 {
-	Message		message;
+	announce_message(message);
+	if (message->mentions != NULL)
+		record_mentions(message);
+}
 
-	read_message(&message, sent, 0);
-	announce_message(&message);
-	if (message.mentions != NULL)
-		record_mentions(&message);
+/* ---------- sending ---------- */
+
+/*
+ * Between rows_begin() and rows_end(): locks the membership, or raises the error that says
+ * why the member may not send.  At once where no rule of the group is to be asked, as for
+ * most messages.
+ */
+static void
+hold_sender(int64 group_id, int64 user_id)
+{
+	if (lock_membership_at_once(user_id, group_id))
+		return;
+	rows_end();
+	lock_membership(user_id, group_id, ACT_SEND);
+	rows_begin(PLAN_WRITE);
 }
 
 /*
- * Adds the message, or raises the error that says why not.  For the first attempt
- * there may be rules to ask, or it may have come too early for a member who joins at
- * this moment; the second finds the membership, which is locked by then.
+ * That the lock comes before the id is drawn matters to cursors on a standby, see
+ * cursor.c.  values: datetime, group_id, user_id, message.
  */
-static PlanResult
-add_message(int64 group_id, int64 user_id, Datum *values)
+static TupleTableSlot *
+new_message(Relation messages, const Datum *values)
 {
-	PlanResult	sent;
+	TupleTableSlot *row = row_new(messages);
 
+	row_set(row, "id", Int64GetDatum(next_number("event_ids")));
+	row_set(row, "datetime", values[0]);
+	row_set(row, "group_id", values[1]);
+	row_set(row, "sender_id", values[2]);
+	row_set(row, "message", values[3]);
+	row_set(row, "xid", FullTransactionIdGetDatum(GetTopFullTransactionId()));
+	return row;
+}
+
+/* Returns what was added, as the composite type that the function returns. */
+static HeapTuple
+add_message(const Datum *values, TupleDesc tupdesc)
+{
+	int64		group_id = DatumGetInt64(values[1]);
+	int64		user_id = DatumGetInt64(values[2]);
+	Relation	messages;
+	TupleTableSlot *row;
+	HeapTuple	added;
+
+	rows_begin(PLAN_WRITE);
+	hold_sender(group_id, user_id);
+	messages = rows_open("groups_messages", RowExclusiveLock, ACL_INSERT);
+	row = new_message(messages, values);
 	keys_known_begin(group_id, user_id);
-	sent = plan_run(&message_add_at_once, PLAN_WRITE, values, NULL);
-	if (sent.nrows == 0)
-	{
-		lock_membership(user_id, group_id, ACT_SEND);
-		sent = plan_run(&message_add, PLAN_WRITE, values, NULL);
-	}
-	keys_known_end();
-	if (sent.nrows == 0)
+	if (!row_add(messages, row))
 		error_change_suppressed("groups_messages");
-	return sent;
+	keys_known_end();
+	added = row_as(row, tupdesc);
+	row_drop(row);
+	rows_close(messages);
+	rows_end();
+	return added;
 }
 
 Datum
 chatrel_send_group_message(PG_FUNCTION_ARGS)
 {
 	int64		group_id = require_int64(fcinfo, 0, "group_id");
-	text	   *message = require_text(fcinfo, 1, "message", guc_max_message_length,
-									   "chatrel.max_message_length");
+	text	   *text = require_text(fcinfo, 1, "message", guc_max_message_length,
+									"chatrel.max_message_length");
 	TimestampTz datetime = PG_ARGISNULL(2) ? GetCurrentTransactionStartTimestamp()
 		: require_datetime(fcinfo, 2, "datetime");
 	int64		user_id = acting_user(fcinfo);
 	Datum		values[] = {TimestampTzGetDatum(datetime), Int64GetDatum(group_id),
-	Int64GetDatum(user_id), PointerGetDatum(message)};
+	Int64GetDatum(user_id), PointerGetDatum(text)};
 	MessageExtras extras;
 	bool		has_extras = read_extras(&extras, fcinfo, user_id);
 	bool		is_new = true;
 	OwnerScope	scope;
-	PlanResult	sent;
+	TupleDesc	tupdesc;
+	HeapTuple	sent;
+	Message		message;
 	Datum		result;
 
 	PreventCommandIfReadOnly("chatrel.send_group_message()");
 	owner_begin(&scope, fcinfo);
 
+	tupdesc = result_row_type(fcinfo);
 	prepare_to_draw_ids();
-	sent = has_extras ? add_message_with_extras(&extras, values, &is_new)
-		: add_message(group_id, user_id, values);
+	sent = has_extras ? add_message_with_extras(&extras, values, &is_new).rows->vals[0]
+		: add_message(values, tupdesc);
+	read_message_tuple(&message, sent, tupdesc);
 	if (is_new)
-		announce_sent(&sent);
-	result = result_as_row(&sent, 0, fcinfo);
+		announce_sent(&message);
+	result = PointerGetDatum(SPI_returntuple(sent, tupdesc));
+	ReleaseTupleDesc(tupdesc);
 	owner_end(&scope);
 
 	PG_RETURN_DATUM(result);

@@ -98,6 +98,18 @@ static SqlPlan group_events_delete = {
 	.by_index = true
 };
 
+/*
+ * The cascades have taken the messages and the memberships, in the order of their
+ * triggers' names: if the messages went first, a member may have sent another one before
+ * its membership was waited for.  Now nobody can.
+ */
+static SqlPlan group_messages_delete = {
+	.sql = "DELETE FROM chatrel.groups_messages WHERE group_id" EQ "$1",
+	.expected = SPI_OK_DELETE,
+	PLAN_ARGS(INT8OID),
+	.by_index = true
+};
+
 PG_FUNCTION_INFO_V1(chatrel_purge_messages);
 PG_FUNCTION_INFO_V1(chatrel_note_deleted_group);
 
@@ -172,6 +184,7 @@ chatrel_note_deleted_group(PG_FUNCTION_ARGS)
 	tupdesc = RelationGetDescr(trigdata->tg_relation);
 	values[0] = SPI_getbinval(trigdata->tg_trigtuple, tupdesc, SPI_fnumber(tupdesc, "id"), &isnull);
 	owner_begin(&scope, fcinfo);
+	plan_run(&group_messages_delete, PLAN_CASCADE, values, NULL);
 	plan_run(&group_events_delete, PLAN_CASCADE, values, NULL);
 	last = plan_run(&last_id, PLAN_WRITE, NULL, NULL);
 	purged.up_to_id = result_int64(&last, 0, 1);

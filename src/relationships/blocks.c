@@ -6,14 +6,8 @@
 
 #include "catalog/pg_type.h"
 
+#include "core/rows.h"
 #include "relationships/blocks.h"
-
-static SqlPlan blocked_either_way = {
-	.sql = "SELECT " BLOCKED("$1", "$2"),
-	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID, INT8OID),
-	.by_index = true
-};
 
 /* $1 is the user who does something, $2 are those to whom it is done. */
 static SqlPlan hearers = {
@@ -26,12 +20,23 @@ static SqlPlan hearers = {
 };
 
 bool
+is_blocked_now(int64 user_a, int64 user_b)
+{
+	const int64 one_way[] = {user_a, user_b};
+	const int64 other_way[] = {user_b, user_a};
+
+	return row_exists("blocks", one_way, 2) || row_exists("blocks", other_way, 2);
+}
+
+bool
 is_blocked(int64 user_a, int64 user_b)
 {
-	Datum		values[] = {Int64GetDatum(user_a), Int64GetDatum(user_b)};
-	PlanResult	blocked = plan_run(&blocked_either_way, PLAN_LATEST, values, NULL);
+	bool		blocked;
 
-	return DatumGetBool(result_datum(&blocked, 0, 1));
+	rows_begin(PLAN_LATEST);
+	blocked = is_blocked_now(user_a, user_b);
+	rows_end();
+	return blocked;
 }
 
 ArrayType *

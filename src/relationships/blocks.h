@@ -40,6 +40,9 @@
  */
 extern bool is_blocked(int64 user_a, int64 user_b);
 
+/* The same between rows_begin() and rows_end(), in their snapshot */
+extern bool is_blocked_now(int64 user_a, int64 user_b);
+
 /*
  * Of some users those who are to be told what another one does to them, such as
  * to mention or invite them: neither has blocked the other, and they have not

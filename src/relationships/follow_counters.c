@@ -39,26 +39,10 @@
 static CounterTable follow_counters = {
 	.name = "follow counters",
 	.lock_class = 0x4348,
-	.ncounts = 2,				/* following, followers */
-	.add_one = {
-		.sql = "UPDATE chatrel.follow_counters"
-		" SET following = following OPERATOR(pg_catalog.+) $2,"
-		" followers = followers OPERATOR(pg_catalog.+) $3"
-		" WHERE user_id" EQ "$1 AND slot" EQ COUNTER_SHARED_SLOT,
-		.expected = SPI_OK_UPDATE,
-		PLAN_ARGS(INT8OID, INT8OID, INT8OID)
-	},
-	.add_pair = {
-		.sql = "UPDATE chatrel.follow_counters"
-		" SET following = following OPERATOR(pg_catalog.+)"
-		" CASE WHEN user_id" EQ "$1 THEN $3 ELSE $5 END,"
-		" followers = followers OPERATOR(pg_catalog.+)"
-		" CASE WHEN user_id" EQ "$1 THEN $4 ELSE $6 END"
-		" WHERE user_id" EQ "ANY (ARRAY[$1, $2]) AND slot" EQ COUNTER_SHARED_SLOT
-		" RETURNING user_id",
-		.expected = SPI_OK_UPDATE_RETURNING,
-		PLAN_ARGS(INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID)
-	},
+	.table = "follow_counters",
+	.id_column = "user_id",
+	.ncounts = 2,
+	.count_columns = {"following", "followers"},
 	.add_many = {
 		.sql = COUNTERS_ADD(ARRAYS("$2", "$3", "$4")),
 		.expected = SPI_OK_INSERT,

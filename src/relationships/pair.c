@@ -13,9 +13,11 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "utils/builtins.h"
 
 #include "core/identity.h"
 #include "core/plans.h"
+#include "core/rows.h"
 #include "relationships/pair.h"
 
 static SqlPlan users_lock = {
@@ -46,9 +48,39 @@ error_oneself(int64 user_id, const char *verb)
 			 errmsg("user %lld cannot %s itself", (long long) user_id, verb)));
 }
 
-/* In the order of their ids */
-void
-lock_pair(int64 user_id, int64 other_id, char **names)
+/* Locks a user who is not deleted, and gives its name; false where a statement has to look. */
+static bool
+lock_at_once(Relation users, int64 user_id, char **name)
+{
+	TupleTableSlot *user = row_find(users, &user_id, 1);
+	bool		locked = user != NULL && row_lock(users, user, LockTupleShare) &&
+		row_is_null(user, "deleted_at");
+	bool		isnull;
+
+	if (locked)
+		*name = TextDatumGetCString(row_get(user, "username", &isnull));
+	if (user != NULL)
+		row_drop(user);
+	return locked;
+}
+
+/* The names are in the order of the ids. */
+static bool
+lock_pair_at_once(int64 low, int64 high, char **names)
+{
+	Relation	users;
+	bool		locked;
+
+	rows_begin(PLAN_WRITE);
+	users = rows_open("users", RowShareLock, ACL_SELECT | ACL_UPDATE);
+	locked = lock_at_once(users, low, &names[0]) && lock_at_once(users, high, &names[1]);
+	rows_close(users);
+	rows_end();
+	return locked;
+}
+
+static void
+lock_pair_or_say(int64 user_id, int64 other_id, char **names)
 {
 	Datum		values[] = {Int64GetDatum(user_id), Int64GetDatum(other_id)};
 	PlanResult	users = plan_run(&users_lock, PLAN_WRITE, values, NULL);
@@ -59,10 +91,22 @@ lock_pair(int64 user_id, int64 other_id, char **names)
 
 		error_user_not_found(has_user ? other_id : user_id);
 	}
+	names[0] = result_cstring(&users, 0, 2);
+	names[1] = result_cstring(&users, 1, 2);
+}
+
+/* In the order of their ids */
+void
+lock_pair(int64 user_id, int64 other_id, char **names)
+{
+	char	   *in_order[2];
+
+	if (!lock_pair_at_once(Min(user_id, other_id), Max(user_id, other_id), in_order))
+		lock_pair_or_say(user_id, other_id, in_order);
 	if (names == NULL)
 		return;
-	names[0] = result_cstring(&users, user_id < other_id ? 0 : 1, 2);
-	names[1] = result_cstring(&users, user_id < other_id ? 1 : 0, 2);
+	names[0] = in_order[user_id < other_id ? 0 : 1];
+	names[1] = in_order[user_id < other_id ? 1 : 0];
 }
 
 static void
