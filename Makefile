@@ -2,12 +2,13 @@
 #
 #   make && make install && make installcheck [PG_CONFIG=/path/to/pg_config]
 #
-# The version stands in chatrel.control; chatrel_search.control must have the same.
+# The version stands in chatrel.control; chatrel_search.control and chatrel_proxy.control must have
+# the same.
 
 # Where this file is, when building outside the source tree
 here := $(dir $(lastword $(MAKEFILE_LIST)))
 
-EXTENSION = chatrel chatrel_search
+EXTENSION = chatrel chatrel_search chatrel_proxy
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(here)chatrel.control)
 
 MODULE_big = chatrel
@@ -22,10 +23,11 @@ OBJS = $(patsubst $(here)%.c,%.o,$(SOURCES))
 SQL_PARTS = schema users relationships people groups invitations events messages marks \
 	delivery receive whiteboards shards
 sql_parts = $(SQL_PARTS:%=$(here)sql/parts/%.sql)
-# chatrel_search, for who wants to search, is one part.
+# chatrel_search, for who wants to search, is one part; that of chatrel_proxy follows from the others.
 # Outside the source tree they are named in full, or make would take those that it finds in there.
 built_sql = $(if $(filter-out ./,$(here)),$(CURDIR)/)sql
-DATA_built = $(built_sql)/chatrel--$(EXTVERSION).sql $(built_sql)/chatrel_search--$(EXTVERSION).sql
+DATA_built = $(built_sql)/chatrel--$(EXTVERSION).sql $(built_sql)/chatrel_search--$(EXTVERSION).sql \
+	$(built_sql)/chatrel_proxy--$(EXTVERSION).sql
 
 SHLIB_EXPORTS = src/exports.txt
 PG_CPPFLAGS = -I$(here)src -DCHATREL_VERSION='"$(EXTVERSION)"'
@@ -56,6 +58,12 @@ $(built_sql)/chatrel--$(EXTVERSION).sql: $(sql_parts) $(here)Makefile
 $(built_sql)/chatrel_search--$(EXTVERSION).sql: $(here)sql/parts/search.sql
 	mkdir -p sql
 	cp $< $@
+
+$(built_sql)/chatrel_proxy--$(EXTVERSION).sql: $(here)script/make-proxy $(here)sql/parts/proxy.sql \
+		$(sql_parts) $(here)sql/parts/search.sql
+	mkdir -p sql
+	perl $^ > $@.new
+	mv $@.new $@
 
 # A build outside the source tree needs the folders; a change of a header, all objects.
 FOLDERS = $(ROOMS:%=$(CURDIR)/src/%)
