@@ -33,7 +33,7 @@ sub do_everything
 	$publisher->safe_psql('postgres', qq{
 		SELECT chatrel.send_group_message(1, '$text', as_user => 1);
 		SELECT chatrel.edit_message(group_id, id, '$text', as_user => 1), chatrel.add_reaction(group_id, id, '$text', as_user => 2),
-			chatrel.pin_message(group_id, id, as_user => 2), chatrel.mark_read(group_id, id, as_user => 3)
+			chatrel.pin_message(group_id, id, as_user => 1), chatrel.mark_read(group_id, id, as_user => 3)
 		FROM chatrel.group_messages(1, message_limit => 1, as_user => 1);
 		SELECT chatrel.leave_group(1, as_user => 2), chatrel.join_group(1, as_user => 2);
 		SELECT chatrel.follow(2, as_user => 1), chatrel.follow(1, as_user => 2), chatrel.follow(3, 'name_only', as_user => 2);
@@ -48,6 +48,7 @@ sub do_everything
 }
 
 set_up($publisher);
+$publisher->safe_psql('postgres', 'UPDATE chatrel.groups_members SET role = \'owner\' WHERE user_id = 1');
 $publisher->safe_psql('postgres', 'SELECT chatrel.create_whiteboard(1, as_user => 1)');
 do_everything('before');
 my $old_cursor = $publisher->safe_psql('postgres', q{SELECT chatrel.sync(as_user => 1) ->> 'cursor'});
@@ -85,7 +86,7 @@ my $sequences = $subscriber->safe_psql('postgres', q{
 	WHERE c.relnamespace = 'chatrel'::regnamespace \gexec
 	SELECT setval('chatrel.event_ids', max(id)) FROM (SELECT id FROM chatrel.groups_messages UNION ALL SELECT id FROM chatrel.events) AS given;
 });
-is(scalar(split /\n/, $sequences), 9, 'the sequences are set');
+is(scalar(split /\n/, $sequences), 12, 'the sequences are set');
 
 my $bob = connect_to($subscriber);
 my $listener = Realtime::Listener->new($subscriber, '* FROM chatrel.listen(as_user => 1)');
