@@ -17,6 +17,7 @@
 
 #include "core/check.h"
 #include "core/plans.h"
+#include "shards/shard.h"
 
 /* The rest of an id gives each shard 2^48 of them; the sign is for nobody. */
 #define SHARD_SHIFT	"48"
@@ -59,8 +60,22 @@ static SqlPlan sequences_set = {
 	PLAN_ARGS(INT8OID)
 };
 
+static SqlPlan own_shard = {
+	.sql = "SELECT last_value OPERATOR(pg_catalog.>>) " SHARD_SHIFT " FROM chatrel.event_ids",
+	.expected = SPI_OK_SELECT
+};
+
 PG_FUNCTION_INFO_V1(chatrel_become_shard);
 PG_FUNCTION_INFO_V1(chatrel_become_home);
+
+/* The number of this database; 0 is home. */
+int64
+shard_number(void)
+{
+	PlanResult	own = plan_run(&own_shard, PLAN_WRITE, NULL, NULL);
+
+	return result_int64(&own, 0, 1);
+}
 
 static void
 error_not_empty(void)

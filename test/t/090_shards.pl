@@ -239,5 +239,27 @@ proxy("SELECT chatrel.send_group_message($shards_of{2}, 'after', as_user => 2)")
 is_deeply(texts($events), [ 'before', 'after' ], 'what was delayed comes, in order, once');
 is($answer->{delayed}, undef, 'and nothing is delayed any more');
 
+# ---------- what home says of users ----------
+
+$after = (pages(1, undef))[1];
+proxy(q{SELECT chatrel.rename_user(2, 'bobby')});
+proxy(q{SELECT chatrel.delete_user(3)});
+caught_up();
+($events, $after) = pages(1, $after);
+my @renamed = map { $_->{user_changed} ? $_->{user_changed}{group_id} : () } @$events;
+is_deeply([ sort @renamed ], [ sort values(%shards_of), $direct ], 'the groups of a user hear of its name, once each');
+is_deeply([ map { $_->{member_left} ? @{ $_->{member_left} }{qw(group_id user_id reason)} : () } @$events ], [ $shards_of{3}, 3, 'deleted' ],
+	'and the group of one who is deleted that it left');
+is(scalar(grep { $_->{user_changed} && !$_->{user_changed}{group_id} } @{ (pages(2, undef))[0] }), 1, 'the user itself hears of it once');
+is($shards[2]->safe_psql('postgres', 'SELECT count(*) FROM chatrel.groups_members WHERE user_id = 3'), '0', 'it is a member of nothing');
+is($_->safe_psql('postgres', q{SELECT count(*) FROM chatrel.groups AS g WHERE (SELECT coalesce(sum(members), 0) FROM chatrel.groups_counters AS c WHERE c.group_id = g.id)
+	<> (SELECT count(*) FROM chatrel.groups_members AS m WHERE m.group_id = g.id)}), '0', 'members are counted right on ' . $_->name) foreach @all;
+is(as_role('app', "SELECT chatrel.join_group($shards_of{1}, as_user => 3)"), 'P0002', 'and does not come back');
+proxy(q{SELECT chatrel.erase_user(2)});
+caught_up();
+is($_->safe_psql('postgres', 'SELECT username FROM chatrel.users WHERE id = 2'), 'deleted user 2', 'who is erased is so on ' . $_->name) foreach @all;
+is($_->safe_psql('postgres', 'SELECT count(*) FROM chatrel.groups_messages WHERE sender_id = 2 AND message IS NOT NULL'), '0', 'with what it has said') foreach @all;
+is($_->safe_psql('postgres', 'SELECT count(*) FROM chatrel.groups_members WHERE user_id = 2'), '0', 'and its memberships') foreach @all;
+
 $_->stop foreach reverse @all;
 done_testing();
