@@ -112,7 +112,7 @@ COMMENT ON FUNCTION chatrel_proxy.set_shards(text[]) IS
 	'administrative: says how each shard is reached, home first: libpq connection strings without '
 	'user and password; more may be added at the end later, which moves nothing';
 
-/* An id of a shard that there is not is looked for at home, which says that there is no such thing. */
+/* What has an id of a shard that there is not is looked for at home, which says so. */
 CREATE FUNCTION chatrel_proxy.shard_of(id bigint) RETURNS integer
 	LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE SECURITY INVOKER
 	SET search_path = pg_catalog, pg_temp
@@ -195,7 +195,8 @@ CREATE FUNCTION chatrel_proxy.export_user(user_id bigint) RETURNS TABLE (kind te
 	SELECT x.kind, x.document
 	FROM chatrel_proxy.export_at(chatrel_proxy.all_shards(), $1) WITH ORDINALITY
 		AS x (shard, kind, document, n)
-	WHERE x.shard = 0 OR x.kind IN ('membership', 'read_mark', 'message', 'edit', 'reaction', 'mention')
+	WHERE x.shard = 0
+		OR x.kind IN ('membership', 'read_mark', 'message', 'edit', 'reaction', 'mention')
 	ORDER BY x.n
 $$;
 COMMENT ON FUNCTION chatrel_proxy.export_user(bigint) IS 'export_user() of all shards';
@@ -217,7 +218,8 @@ CREATE FUNCTION chatrel_proxy.me(member_limit integer, as_user bigint) RETURNS j
 		SELECT * FROM chatrel_proxy.me_at(chatrel_proxy.all_shards(), $1, $2))
 	SELECT d.document || jsonb_build_object('groups', (
 		SELECT coalesce(jsonb_agg(g.document ORDER BY o.shard, g.n), '[]')
-		FROM documents o, jsonb_array_elements(o.document -> 'groups') WITH ORDINALITY AS g (document, n)))
+		FROM documents o, jsonb_array_elements(o.document -> 'groups')
+			WITH ORDINALITY AS g (document, n)))
 	FROM documents d WHERE d.shard = 0
 $$;
 COMMENT ON FUNCTION chatrel_proxy.me(integer, bigint) IS 'me(), with the groups of all shards';
@@ -248,7 +250,8 @@ CREATE FUNCTION chatrel_proxy.unread_counts(as_user bigint)
 $$;
 COMMENT ON FUNCTION chatrel_proxy.unread_counts(bigint) IS 'the sums of all shards';
 
-CREATE FUNCTION chatrel_proxy.find_groups(query text, after bigint, row_limit integer, as_user bigint)
+CREATE FUNCTION chatrel_proxy.find_groups(query text, after bigint, row_limit integer,
+		as_user bigint)
 	RETURNS TABLE (id bigint, name text, description text, join_policy text,
 		member_count bigint, created_at timestamptz)
 	LANGUAGE sql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER
@@ -507,7 +510,8 @@ BEGIN
 	END IF;
 	LOOP
 		page := chatrel_proxy.sync_page(cursors, event_limit,
-			least(deadline - clock_timestamp(), interval '200 ms'), as_user);
+			CASE WHEN deadline > clock_timestamp()
+				THEN least(deadline - clock_timestamp(), interval '200 ms') END, as_user);
 		IF page.delayed <> '{}' AND (cursor = 'now' OR page.delayed = chatrel_proxy.all_shards()) THEN
 			RAISE connection_exception USING
 				MESSAGE = format('shards that cannot be reached: %s', page.delayed);

@@ -68,6 +68,10 @@ sub caught_up
 {
 	my $lsn = $home->lsn('flush');
 
+	foreach my $subscriber ((map { [ $_, 'postgres' ] } @shards), [ $home, 'proxy' ])
+	{
+		$subscriber->[0]->poll_query_until($subscriber->[1], q{SELECT count(*) = 0 FROM pg_subscription_rel WHERE srsubstate <> 'r'}) or die 'tables are not copied';
+	}
 	foreach my $slot (map({ "people_$_" } 1 .. $SHARDS), 'roles')
 	{
 		$home->poll_query_until('postgres', "SELECT confirmed_flush_lsn >= '$lsn' FROM pg_replication_slots WHERE slot_name = '$slot'") or die "$slot does not catch up";
@@ -200,6 +204,7 @@ proxy("SELECT count(*) FROM generate_series(1, 7) AS i, chatrel.send_group_messa
 ($events, my $after) = pages(1, $cursor, limit => 5);
 is_deeply([ sort @{ texts($events) } ], [ map { my $n = $_; map { "$n.$_" } 1 .. 7 } 1 .. $SHARDS ], 'what is new comes once');
 is(sync_as(1, $after, wait => '300 ms')->{more}, JSON::PP::false, 'a wait ends');
+is(proxy("SET statement_timeout = '9 s'; SELECT count(chatrel.sync('$after', as_user => 1)) FROM generate_series(1, 50)"), '50', 'who does not wait is answered at once');
 my $waiter = IPC::Run::start([ 'psql', '-XAtq', '-d', $home->connstr . ' dbname=proxy', '-c', "SELECT chatrel.sync('$after', wait => '60 s', as_user => 1)" ], '>', \my $waited);
 $home->poll_query_until('postgres', "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = 'proxy' AND query LIKE '%60 s%' AND state = 'active' AND pid <> pg_backend_pid()");
 proxy("SELECT chatrel.send_group_message($shards_of{2}, 'waited for', as_user => 2)");
