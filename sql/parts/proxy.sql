@@ -95,8 +95,8 @@ BEGIN
 	ELSE
 		SELECT string_agg(format('p%s %L', c.n - 1, c.connection), ', ' ORDER BY c.n) INTO options
 		FROM unnest(connections) WITH ORDINALITY AS c (connection, n);
-		EXECUTE 'CREATE SERVER chatrel FOREIGN DATA WRAPPER plproxy OPTIONS (modular_mapping ''1'', '
-			|| options || ')';
+		EXECUTE 'CREATE SERVER chatrel FOREIGN DATA WRAPPER plproxy '
+			'OPTIONS (modular_mapping ''1'', ' || options || ')';
 	END IF;
 
 	-- Home has enough to do, where there is any other.
@@ -501,7 +501,8 @@ DECLARE
 BEGIN
 	-- Home says what is wrong.
 	IF event_limit IS NULL OR event_limit < 1 OR wait < interval '0' THEN
-		RETURN (SELECT answer FROM chatrel_proxy.sync_at('{0}', '{""}', event_limit, wait, as_user));
+		RETURN (SELECT answer
+			FROM chatrel_proxy.sync_at('{0}', '{""}', event_limit, wait, as_user));
 	END IF;
 	IF cursor = 'now' THEN
 		SELECT jsonb_object_agg(s, 'now') INTO cursors FROM unnest(chatrel_proxy.all_shards()) AS s;
@@ -512,7 +513,8 @@ BEGIN
 		page := chatrel_proxy.sync_page(cursors, event_limit,
 			CASE WHEN deadline > clock_timestamp()
 				THEN least(deadline - clock_timestamp(), interval '200 ms') END, as_user);
-		IF page.delayed <> '{}' AND (cursor = 'now' OR page.delayed = chatrel_proxy.all_shards()) THEN
+		IF page.delayed <> '{}'
+			AND (cursor = 'now' OR page.delayed = chatrel_proxy.all_shards()) THEN
 			RAISE connection_exception USING
 				MESSAGE = format('shards that cannot be reached: %s', page.delayed);
 		END IF;
