@@ -40,6 +40,15 @@ function isKept(event) {
   return 'datetime' in Object.values(event)[0];
 }
 
+// What is heard is left to sync, which has all of it and in its place, if it is cut short, or if
+// something older may be on its way by another channel: the message that it is about, or what was
+// done in the transaction in which a member left.
+function isForSync(event) {
+  const [[kind, details]] = Object.entries(event);
+  return isKept(event) && (details.truncated || kind === 'member_left'
+    || ('message_id' in details && !handled.has(details.message_id)));
+}
+
 // Every event comes here, heard or caught up with: an object of one key, which names its kind.
 function handle(event) {
   if (isKept(event)) {
@@ -71,8 +80,8 @@ async function hear(client, event) {
       .query('SELECT chatrel.listen_group($1, as_user => $2)', [event.relisten.group_id, user])
       .catch((error) => { if (error.code !== 'P0002') throw error; });
     await sync(client);
-  } else if (isKept(event) && Object.values(event)[0].truncated) {
-    await sync(client); // which has the whole of it
+  } else if (isForSync(event)) {
+    await sync(client);
   } else {
     handle(event);
     if (++heardSinceSync >= SYNC_AFTER) await sync(client);

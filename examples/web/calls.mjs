@@ -78,7 +78,10 @@ export const calls = {
     args: 1,
     readsTables,
   },
-  blocked: { sql: 'SELECT user_id FROM chatrel.blocked(row_limit => 1000, as_user => $1)', args: 0 },
+  blocked: {
+    sql: 'SELECT user_id FROM chatrel.blocked(row_limit => 1000, as_user => $1)',
+    args: 0,
+  },
   follow: { sql: 'SELECT chatrel.follow($2, as_user => $1) AS value', args: 1 },
   unfollow: { sql: 'SELECT chatrel.unfollow($2, as_user => $1) AS value', args: 1 },
   block: { sql: 'SELECT chatrel.block($2, as_user => $1) AS value', args: 1 },

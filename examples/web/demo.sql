@@ -5,17 +5,23 @@ DECLARE
 	ann bigint := (chatrel.create_user('ann')).id;
 	ben bigint := (chatrel.create_user('ben')).id;
 	cleo bigint := (chatrel.create_user('cleo')).id;
-	walks bigint := (chatrel.create_group('Walks', true, description => 'Where we go on Sundays', as_user => ann)).id;
-	books bigint := (chatrel.create_group('Book club', true, join_policy => 'request', description => 'One book a month', as_user => cleo)).id;
+	walks bigint := (chatrel.create_group('Walks', true,
+		description => 'Where we go on Sundays', as_user => ann)).id;
+	books bigint := (chatrel.create_group('Book club', true, join_policy => 'request',
+		description => 'One book a month', as_user => cleo)).id;
 	party bigint := (chatrel.create_group('Surprise for Dora', true, 'private', as_user => ben)).id;
 	asked bigint;
 BEGIN
 	PERFORM chatrel.join_group(walks, as_user => ben), chatrel.join_group(walks, as_user => cleo);
 	PERFORM chatrel.invite(party, ARRAY[ann], as_user => ben);
-	asked := (chatrel.send_group_message(walks, 'Is anybody up for a walk at noon?', as_user => ann)).id;
-	PERFORM chatrel.send_group_message(walks, 'Yes, if it stops raining.', reply_to_id => asked, as_user => ben);
+	asked := (chatrel.send_group_message(walks, 'Is anybody up for a walk at noon?',
+		as_user => ann)).id;
+	PERFORM chatrel.send_group_message(walks, 'Yes, if it stops raining.', reply_to_id => asked,
+		as_user => ben);
 	PERFORM chatrel.add_reaction(walks, asked, '👍', as_user => cleo);
-	PERFORM chatrel.send_group_message(walks, '@ann it has. I bring tea.', mentions => ARRAY[ann], as_user => cleo);
-	PERFORM chatrel.send_group_message(books, 'This month: The Summer Book, by Tove Jansson.', as_user => cleo);
+	PERFORM chatrel.send_group_message(walks, '@ann it has. I bring tea.', mentions => ARRAY[ann],
+		as_user => cleo);
+	PERFORM chatrel.send_group_message(books, 'This month: The Summer Book, by Tove Jansson.',
+		as_user => cleo);
 	PERFORM chatrel.follow(ann, as_user => ben);
 END $$;

@@ -21,7 +21,7 @@ const origins = process.env.ORIGIN?.split(' ')
   ?? [`http://127.0.0.1:${port}`, `http://localhost:${port}`];
 const secure = origins[0].startsWith('https:');
 const HEARTBEAT_MS = 25000;
-const MAX_WAITING = 200; // calls of one browser
+const MAX_WAITING = 100; // calls of one browser; it is not listened to until there are fewer
 const MAX_UNSENT = 4 * 1024 * 1024; // bytes that a browser is behind
 
 // Ids fit into a number until there are 2^53 of them.  doc/operations.md says what then.
@@ -81,7 +81,10 @@ const types = { html: 'text/html', css: 'text/css', js: 'text/javascript', svg: 
 const files = new Map(['index.html', 'chat.css', 'chat.js', 'connection.js', 'state.js', 'view.js',
   'dialogs.js', 'icon.svg'].map((name) => [
   name === 'index.html' ? '/' : `/${name}`,
-  { type: `${types[name.split('.')[1]]}; charset=utf-8`, body: readFileSync(new URL(name, folder)) },
+  {
+    type: `${types[name.split('.')[1]]}; charset=utf-8`,
+    body: readFileSync(new URL(name, folder)),
+  },
 ]));
 const headers = {
   'Content-Security-Policy': "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -103,6 +106,7 @@ function answer(response, status, body = '', more = {}) {
 
 async function bodyOf(request) {
   let text = '';
+  request.setEncoding('utf8');
   for await (const chunk of request) {
     text += chunk;
     if (text.length > 1000) throw Object.assign(new Error('too long'), { status: 413 });
@@ -115,7 +119,7 @@ async function bodyOf(request) {
 }
 
 async function logInBy(request, response) {
-  const { username } = await bodyOf(request);
+  const username = (await bodyOf(request))?.username;
   if (typeof username !== 'string') return answer(response, 400, { message: 'say a name' });
   const cookie = await logIn(pool, username.trim(), secure);
   return answer(response, 204, '', { 'Set-Cookie': cookie });
@@ -135,7 +139,9 @@ async function respond(request, response) {
   const { method } = request;
   const path = request.url.split('?')[0];
   const file = files.get(path);
-  if (method === 'GET' && file) return answer(response, 200, file.body, { 'Content-Type': file.type });
+  if (method === 'GET' && file) {
+    return answer(response, 200, file.body, { 'Content-Type': file.type });
+  }
   if (method === 'GET' && path === '/session') {
     const session = await sessionOf(pool, request);
     if (!session) return answer(response, 401);
@@ -188,9 +194,10 @@ function welcome(ws, session) {
     if (sockets.get(session.id)?.size === 0) sockets.delete(session.id);
   });
   ws.on('message', (data) => {
-    if (++waiting > MAX_WAITING) return ws.close(1008, 'too many calls');
-    last = last.then(() => serve(ws, data)).finally(() => { waiting -= 1; });
-    return undefined;
+    if (++waiting === MAX_WAITING) ws.pause();
+    last = last.then(() => serve(ws, data)).finally(() => {
+      if (waiting-- === MAX_WAITING) ws.resume();
+    });
   });
 }
 

@@ -12,8 +12,8 @@ const DAYS = 30;
 const hash = (token) => createHash('sha256').update(token).digest();
 
 function tokenOf(request) {
-  const found = new RegExp(`(?:^|; )${COOKIE}=([\\w-]{43})(?:;|$)`).exec(request.headers.cookie ?? '');
-  return found?.[1];
+  const form = new RegExp(`(?:^|; )${COOKIE}=([\\w-]{43})(?:;|$)`);
+  return form.exec(request.headers.cookie ?? '')?.[1];
 }
 
 // { id, expires, key } of who has sent the request, or undefined

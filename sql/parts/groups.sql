@@ -43,8 +43,8 @@ COMMENT ON COLUMN chatrel.groups.creator_id IS
 	'the user that created the group, who need not be a member';
 COMMENT ON COLUMN chatrel.groups.created_at IS 'when the group was created';
 COMMENT ON COLUMN chatrel.groups.visibility IS
-	'public: found by everybody; private: known to its members alone; direct: the conversation of '
-	'certain users, who stay the same';
+	'public: found by everybody; private: known to its members and those invited; direct: the '
+	'conversation of certain users, who stay the same';
 COMMENT ON COLUMN chatrel.groups.join_policy IS
 	'open: whoever finds it joins, and members invite; request: moderators decide and invite';
 COMMENT ON COLUMN chatrel.groups.posting IS 'who sends messages: everybody, or moderators and owners';
@@ -169,7 +169,8 @@ CREATE FUNCTION chatrel.archive_group(group_id bigint, archived boolean DEFAULT 
 	AS 'MODULE_PATHNAME', 'chatrel_archive_group'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 5000;
 COMMENT ON FUNCTION chatrel.archive_group(bigint, boolean, bigint) IS
-	'for owners: nothing more is written to the group, or it is again; false if that is so already';
+	'for owners: archives the group, so that nothing more is written to it, or ends that; false if '
+	'it is so already';
 
 CREATE FUNCTION chatrel.delete_group(group_id bigint, as_user bigint DEFAULT NULL)
 	RETURNS void
@@ -193,8 +194,8 @@ CREATE FUNCTION chatrel.set_role(group_id bigint, user_id bigint, role text,
 	AS 'MODULE_PATHNAME', 'chatrel_set_role'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 5000;
 COMMENT ON FUNCTION chatrel.set_role(bigint, bigint, text, bigint) IS
-	'for owners: makes a member ''owner'', ''moderator'' or ''member''; false if it is; the last '
-	'owner cannot step down';
+	'for owners: makes a member ''owner'', ''moderator'' or ''member''; false if it is that '
+	'already; the last owner cannot step down';
 
 CREATE FUNCTION chatrel.remove_member(group_id bigint, user_id bigint,
 		as_user bigint DEFAULT NULL) RETURNS boolean
@@ -232,15 +233,15 @@ CREATE FUNCTION chatrel.mute_member(group_id bigint, user_id bigint,
 	AS 'MODULE_PATHNAME', 'chatrel_mute_member'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 5000;
 COMMENT ON FUNCTION chatrel.mute_member(bigint, bigint, timestamptz, bigint) IS
-	'for moderators and owners: a member below them may not write, for ever or until then; false '
-	'if that is so already';
+	'for moderators and owners: keeps a member below them from writing, for ever or until then; '
+	'false if that is so already';
 
 CREATE FUNCTION chatrel.unmute_member(group_id bigint, user_id bigint,
 		as_user bigint DEFAULT NULL) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'chatrel_unmute_member'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 5000;
 COMMENT ON FUNCTION chatrel.unmute_member(bigint, bigint, bigint) IS
-	'for moderators and owners: the member may write again; false if it might';
+	'for moderators and owners: lets the member write again; false if it was not muted';
 
 CREATE TABLE chatrel.groups_bans (
 	group_id bigint NOT NULL REFERENCES chatrel.groups ON DELETE CASCADE,
@@ -257,7 +258,7 @@ COMMENT ON COLUMN chatrel.groups_bans.group_id IS 'the group';
 COMMENT ON COLUMN chatrel.groups_bans.user_id IS 'the user that is kept out';
 COMMENT ON COLUMN chatrel.groups_bans.banned_by IS 'the user that has done it';
 COMMENT ON COLUMN chatrel.groups_bans.banned_at IS 'when it was done';
-COMMENT ON COLUMN chatrel.groups_bans.until IS 'how long; null for ever';
+COMMENT ON COLUMN chatrel.groups_bans.until IS 'until when; null for ever';
 COMMENT ON INDEX chatrel.groups_bans_user_id_idx IS 'the bans of a user, for its deletion';
 ALTER TABLE chatrel.groups_bans ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('chatrel.groups_bans', '');
@@ -307,7 +308,8 @@ CREATE FUNCTION chatrel.leave_group(group_id bigint, as_user bigint DEFAULT NULL
 	AS 'MODULE_PATHNAME', 'chatrel_leave_group'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
 COMMENT ON FUNCTION chatrel.leave_group(bigint, bigint) IS
-	'ends the user''s membership and replaces the group''s channel; false if it was no member';
+	'ends the user''s membership and replaces the group''s channel; false if it was no member; the '
+	'last owner cannot leave while there are other members';
 
 CREATE FUNCTION chatrel.direct_group(user_ids bigint[], as_user bigint DEFAULT NULL)
 	RETURNS jsonb

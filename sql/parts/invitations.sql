@@ -77,11 +77,12 @@ COMMENT ON TABLE chatrel.groups_links IS
 	'private: links by which whoever has their token joins a group';
 COMMENT ON COLUMN chatrel.groups_links.id IS 'identifies the link';
 COMMENT ON COLUMN chatrel.groups_links.group_id IS 'the group';
-COMMENT ON COLUMN chatrel.groups_links.token_hash IS 'the SHA-256 of its token, which is nowhere';
+COMMENT ON COLUMN chatrel.groups_links.token_hash IS
+	'the SHA-256 of its token, which is stored nowhere';
 COMMENT ON COLUMN chatrel.groups_links.created_by IS 'the moderator that has made it';
 COMMENT ON COLUMN chatrel.groups_links.created_at IS 'when it was made';
 COMMENT ON COLUMN chatrel.groups_links.expires_at IS 'until when it is valid; null for ever';
-COMMENT ON COLUMN chatrel.groups_links.max_uses IS 'how many users it lets in; null for all';
+COMMENT ON COLUMN chatrel.groups_links.max_uses IS 'how many users it lets in; null for any number';
 COMMENT ON COLUMN chatrel.groups_links.uses IS 'how many it has let in';
 COMMENT ON INDEX chatrel.groups_links_group_id_idx IS 'the links of a group';
 
@@ -123,7 +124,7 @@ CREATE FUNCTION chatrel.decline_invitation(group_id bigint, as_user bigint DEFAU
 	AS 'MODULE_PATHNAME', 'chatrel_decline_invitation'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
 COMMENT ON FUNCTION chatrel.decline_invitation(bigint, bigint) IS
-	'the user does not want to join; false if it is not invited';
+	'ends the invitations of the user to the group; false if it is not invited';
 
 CREATE FUNCTION chatrel.withdraw_invitation(group_id bigint, user_id bigint,
 		as_user bigint DEFAULT NULL)
@@ -131,7 +132,7 @@ CREATE FUNCTION chatrel.withdraw_invitation(group_id bigint, user_id bigint,
 	AS 'MODULE_PATHNAME', 'chatrel_withdraw_invitation'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
 COMMENT ON FUNCTION chatrel.withdraw_invitation(bigint, bigint, bigint) IS
-	'takes back the invitation of a user: a member its own, moderators and owners all; false if '
+	'takes back the invitation of a user: members their own, moderators and owners all; false if '
 	'there is none';
 
 CREATE FUNCTION chatrel.create_invite_link(group_id bigint, expires timestamptz DEFAULT NULL,
@@ -140,16 +141,16 @@ CREATE FUNCTION chatrel.create_invite_link(group_id bigint, expires timestamptz 
 	AS 'MODULE_PATHNAME', 'chatrel_create_invite_link'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 5000;
 COMMENT ON FUNCTION chatrel.create_invite_link(bigint, timestamptz, integer, bigint) IS
-	'for moderators and owners: returns a secret with which join_by_link() lets in whoever has it, '
-	'until then, and so many users; it is shown this once';
+	'for moderators and owners: returns a secret by which join_by_link() lets in whoever has it, '
+	'until it expires, and max_uses users at most; it is shown only now';
 
 CREATE FUNCTION chatrel.join_by_link(token text, as_user bigint DEFAULT NULL)
 	RETURNS bigint
 	AS 'MODULE_PATHNAME', 'chatrel_join_by_link'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 5000;
 COMMENT ON FUNCTION chatrel.join_by_link(text, bigint) IS
-	'makes the user a member of the group whose invite link has this token, and returns the group; '
-	'a member may be one already';
+	'makes the user a member of the group whose invite link has this token, unless it is one, and '
+	'returns the group';
 
 CREATE FUNCTION chatrel.revoke_invite_links(group_id bigint, as_user bigint DEFAULT NULL)
 	RETURNS bigint
@@ -171,7 +172,7 @@ CREATE FUNCTION chatrel.withdraw_join_request(group_id bigint, as_user bigint DE
 	AS 'MODULE_PATHNAME', 'chatrel_withdraw_join_request'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
 COMMENT ON FUNCTION chatrel.withdraw_join_request(bigint, bigint) IS
-	'the user does not ask any more; false if it did not';
+	'takes back the user''s request; false if there was none';
 
 CREATE FUNCTION chatrel.join_requests(group_id bigint, after bigint DEFAULT NULL,
 		row_limit integer DEFAULT 50, as_user bigint DEFAULT NULL)
@@ -188,8 +189,8 @@ CREATE FUNCTION chatrel.decide_join_request(group_id bigint, user_id bigint, acc
 	AS 'MODULE_PATHNAME', 'chatrel_decide_join_request'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 5000;
 COMMENT ON FUNCTION chatrel.decide_join_request(bigint, bigint, boolean, bigint) IS
-	'for moderators and owners: lets in a user that has asked, or does not; false if it does not '
-	'ask';
+	'for moderators and owners: lets in a user that has asked, or rejects the request; false if '
+	'there is none';
 
 -- privileges
 

@@ -76,14 +76,14 @@ COMMENT ON COLUMN chatrel.read_marks.group_id IS 'the group';
 COMMENT ON COLUMN chatrel.read_marks.user_id IS 'the member';
 COMMENT ON COLUMN chatrel.read_marks.message_id IS 'the last message that was read';
 COMMENT ON COLUMN chatrel.read_marks.late_from IS
-	'the transactions that were in progress then, as ranges: whose messages are not read';
+	'the transactions that were in progress then, as ranges: their messages are not read';
 COMMENT ON COLUMN chatrel.read_marks.late_to IS 'the ends of these ranges, not included';
 COMMENT ON COLUMN chatrel.read_marks.marked_at IS 'when the mark was made';
 
 ALTER TABLE chatrel.read_marks ENABLE ROW LEVEL SECURITY;
 CREATE POLICY read_marks_read ON chatrel.read_marks FOR SELECT
 	USING (user_id = (SELECT chatrel.current_user_id()));
-COMMENT ON POLICY read_marks_read ON chatrel.read_marks IS 'a user sees the marks of its own';
+COMMENT ON POLICY read_marks_read ON chatrel.read_marks IS 'a user sees its own marks';
 
 SELECT pg_catalog.pg_extension_config_dump('chatrel.read_marks', '');
 
@@ -154,14 +154,15 @@ CREATE FUNCTION chatrel.pin_message(group_id bigint, message_id bigint,
 	AS 'MODULE_PATHNAME', 'chatrel_pin_message'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 5000;
 COMMENT ON FUNCTION chatrel.pin_message(bigint, bigint, bigint) IS
-	'pins a message to its group, which has at most 100; false if it was pinned';
+	'for moderators and owners, and for everybody in a direct conversation: pins a message to its '
+	'group, 100 at most; false if it was pinned';
 
 CREATE FUNCTION chatrel.unpin_message(group_id bigint, message_id bigint,
 		as_user bigint DEFAULT NULL) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'chatrel_unpin_message'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 5000;
 COMMENT ON FUNCTION chatrel.unpin_message(bigint, bigint, bigint) IS
-	'unpins a message; false if it was not pinned';
+	'for the same users as pin_message(): unpins a message; false if it was not pinned';
 
 CREATE FUNCTION chatrel.pinned_messages(group_id bigint, as_user bigint DEFAULT NULL)
 	RETURNS TABLE (id bigint, datetime timestamptz, group_id bigint, sender_id bigint,

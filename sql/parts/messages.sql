@@ -1,9 +1,9 @@
 /* Messages of groups */
 
 /*
- * There is no index on sender_id: users are marked deleted and not removed, so
- * that nothing ever looks for the messages of one sender, and every send would
- * pay for it.
+ * There is no index on sender_id, for which every send would pay: users are marked
+ * deleted and not removed, so that the messages of one sender are looked for only
+ * when the user is exported or erased.
  */
 CREATE TABLE chatrel.groups_messages (
 	id bigint NOT NULL DEFAULT nextval('chatrel.event_ids'),
@@ -162,8 +162,8 @@ CREATE FUNCTION chatrel.delete_message(group_id bigint, message_id bigint,
 	AS 'MODULE_PATHNAME', 'chatrel_delete_message'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 5000;
 COMMENT ON FUNCTION chatrel.delete_message(bigint, bigint, bigint) IS
-	'takes the text, mentions and metadata out of a message that the user has sent, which stays '
-	'as deleted; false if it was';
+	'takes the text, mentions and metadata out of a message, which stays as deleted: the user''s '
+	'own, or for moderators and owners any; false if it was deleted already';
 
 CREATE FUNCTION chatrel.get_message(group_id bigint, message_id bigint,
 		as_user bigint DEFAULT NULL) RETURNS jsonb
@@ -227,8 +227,8 @@ GRANT SELECT ON chatrel.groups_messages TO PUBLIC;
 GRANT USAGE ON TYPE chatrel.chat_message TO PUBLIC;
 
 -- The triggers' functions are for the triggers.
-REVOKE ALL ON FUNCTION chatrel.check_message_keys(), chatrel.keep_sender() FROM PUBLIC;
+REVOKE ALL ON FUNCTION chatrel.check_message_keys(), chatrel.keep_sender(),
+	chatrel.note_deleted_group() FROM PUBLIC;
 
 -- It deletes what is everybody's.
-REVOKE ALL ON FUNCTION chatrel.purge_messages(timestamptz, bigint, integer),
-	chatrel.note_deleted_group() FROM PUBLIC;
+REVOKE ALL ON FUNCTION chatrel.purge_messages(timestamptz, bigint, integer) FROM PUBLIC;

@@ -1,13 +1,12 @@
 /* People: whom a user keeps away, who may follow, and what the user has set */
 
 /*
- * What these tables have is nobody's but the user's, not even how much it is.  A
+ * What these tables hold is nobody else's to know, not even how much it is.  A
  * policy hides rows, but EXPLAIN ANALYZE tells how many it has hidden, where an
- * index finds them by another condition of the query's.  So each policy is a
- * comparison of one column that is the first of the primary key, and goes into the
- * index together with the query's own.  And the planner has no statistics, by which
- * its estimates would tell who is blocked by many; chatrel's own plans go by index
- * whatever there is.
+ * index finds them by another condition of the query's.  So each policy compares
+ * one column, the first of the primary key, which goes into the index together with
+ * the query's own.  And the planner has no statistics, since its estimates would
+ * tell who is blocked by many; chatrel's own plans go by index whatever there is.
  */
 
 CREATE TABLE chatrel.blocks (
@@ -48,7 +47,7 @@ CREATE TABLE chatrel.user_mutes (
 CREATE INDEX user_mutes_muted_id_idx ON chatrel.user_mutes (muted_id, user_id);
 
 COMMENT ON TABLE chatrel.user_mutes IS
-	'of whom users want to hear nothing; a role sees those that its user has muted';
+	'whom users do not want to hear of; a role sees those whom its user has muted';
 COMMENT ON COLUMN chatrel.user_mutes.user_id IS 'the user that has muted';
 COMMENT ON COLUMN chatrel.user_mutes.muted_id IS 'the user that is muted, and is not told';
 COMMENT ON COLUMN chatrel.user_mutes.until IS 'when it ends by itself; null for never';
@@ -99,7 +98,8 @@ ALTER TABLE chatrel.follow_requests
 ALTER TABLE chatrel.follow_requests ENABLE ROW LEVEL SECURITY;
 CREATE POLICY follow_requests_read ON chatrel.follow_requests FOR SELECT
 	USING (follower_id = (SELECT chatrel.current_user_id()));
-COMMENT ON POLICY follow_requests_read ON chatrel.follow_requests IS 'a user sees what it has asked';
+COMMENT ON POLICY follow_requests_read ON chatrel.follow_requests IS
+	'a user sees what it has asked';
 
 SELECT pg_catalog.pg_extension_config_dump('chatrel.follow_requests', '');
 SELECT pg_catalog.pg_extension_config_dump('chatrel.follow_requests_id_seq', '');
@@ -113,9 +113,10 @@ CREATE TABLE chatrel.user_settings (
 );
 
 COMMENT ON TABLE chatrel.user_settings IS
-	'what users have set; a role sees its user''s own. Who has no row has the defaults';
+	'what users have set; a role sees its user''s own. A user without a row has the defaults';
 COMMENT ON COLUMN chatrel.user_settings.user_id IS 'the user';
-COMMENT ON COLUMN chatrel.user_settings.protected IS 'must the user accept who wants to follow it?';
+COMMENT ON COLUMN chatrel.user_settings.protected IS
+	'must the user accept those who want to follow it?';
 COMMENT ON COLUMN chatrel.user_settings.direct_messages IS
 	'who may begin a direct conversation with the user: everybody; followed, those whom it '
 	'follows; friends, those of them who follow it back; nobody';
@@ -137,7 +138,7 @@ CREATE FUNCTION chatrel.block(user_id bigint, as_user bigint DEFAULT NULL) RETUR
 COMMENT ON FUNCTION chatrel.block(bigint, bigint) IS
 	'keeps a user away: ends follows and requests of both sides, and prevents them, direct '
 	'conversations, invitations and notices of mentions from now on; the user is not told; '
-	'false if it was blocked';
+	'false if it was blocked already';
 
 CREATE FUNCTION chatrel.unblock(user_id bigint, as_user bigint DEFAULT NULL) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'chatrel_unblock'
@@ -160,8 +161,8 @@ CREATE FUNCTION chatrel.mute_user(user_id bigint, until timestamptz DEFAULT NULL
 	AS 'MODULE_PATHNAME', 'chatrel_mute_user'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
 COMMENT ON FUNCTION chatrel.mute_user(bigint, timestamptz, bigint) IS
-	'tells the user no more of mentions and invitations by another one, until a time or for '
-	'good; the other is not told; false if nothing changes';
+	'tells the user no more of mentions, invitations and requests to join by another one, until a '
+	'time or for good; the other is not told; false if nothing changes';
 
 CREATE FUNCTION chatrel.unmute_user(user_id bigint, as_user bigint DEFAULT NULL) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'chatrel_unmute_user'
@@ -178,19 +179,21 @@ COMMENT ON FUNCTION chatrel.muted_users(bigint, integer, bigint) IS
 	'whom the user has muted, in the order of their ids; after is the last user_id of the page '
 	'before';
 
-CREATE FUNCTION chatrel.set_protected(protected boolean, as_user bigint DEFAULT NULL) RETURNS boolean
+CREATE FUNCTION chatrel.set_protected(protected boolean, as_user bigint DEFAULT NULL)
+	RETURNS boolean
 	AS 'MODULE_PATHNAME', 'chatrel_set_protected'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
 COMMENT ON FUNCTION chatrel.set_protected(boolean, bigint) IS
-	'says whether the user accepts who wants to follow it, or everybody may; false if that was '
-	'so';
+	'says whether others must ask before they follow the user, or everybody may follow it; false '
+	'if it was so already';
 
-CREATE FUNCTION chatrel.set_direct_messages(audience text, as_user bigint DEFAULT NULL) RETURNS boolean
+CREATE FUNCTION chatrel.set_direct_messages(audience text, as_user bigint DEFAULT NULL)
+	RETURNS boolean
 	AS 'MODULE_PATHNAME', 'chatrel_set_direct_messages'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
 COMMENT ON FUNCTION chatrel.set_direct_messages(text, bigint) IS
 	'says who may begin a direct conversation with the user: everybody, followed, friends or '
-	'nobody; false if that was so';
+	'nobody; false if it was so already';
 
 CREATE FUNCTION chatrel.user_settings(as_user bigint DEFAULT NULL) RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'chatrel_user_settings'
@@ -218,20 +221,21 @@ CREATE FUNCTION chatrel.reject_follow(user_id bigint, as_user bigint DEFAULT NUL
 	AS 'MODULE_PATHNAME', 'chatrel_reject_follow'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
 COMMENT ON FUNCTION chatrel.reject_follow(bigint, bigint) IS
-	'takes away what a user has asked, who is not told; false if it has not asked';
+	'rejects the request of a user, who is not told; false if it has not asked';
 
 CREATE FUNCTION chatrel.remove_follower(user_id bigint, as_user bigint DEFAULT NULL) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'chatrel_remove_follower'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
 COMMENT ON FUNCTION chatrel.remove_follower(bigint, bigint) IS
-	'a user no longer follows the user, and is not told; false if it did not';
+	'takes a follower of the user away, who is not told; false if it did not follow';
 
-CREATE FUNCTION chatrel.may_view_posts(author_id bigint, as_user bigint DEFAULT NULL) RETURNS boolean
+CREATE FUNCTION chatrel.may_view_posts(author_id bigint, as_user bigint DEFAULT NULL)
+	RETURNS boolean
 	AS 'MODULE_PATHNAME', 'chatrel_may_view_posts'
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 200;
 COMMENT ON FUNCTION chatrel.may_view_posts(bigint, bigint) IS
 	'may the user see what author_id has posted: is it the author, or does it follow the author '
-	'for posts? For policies of an application''s tables: false, and no error, where nobody '
+	'as ''posts''? For policies of an application''s tables: false, and no error, where nobody '
 	'acts';
 
 -- privileges

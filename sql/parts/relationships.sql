@@ -98,21 +98,21 @@ CREATE FUNCTION chatrel.follow(user_id bigint, follow_type text DEFAULT 'posts',
 	AS 'MODULE_PATHNAME', 'chatrel_follow'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
 COMMENT ON FUNCTION chatrel.follow(bigint, text, bigint) IS
-	'follows a user, or changes how; null if a protected user is asked first; false if there was '
+	'follows a user, or changes how; null if a protected user is only asked; false if there was '
 	'nothing to change';
 
 CREATE FUNCTION chatrel.unfollow(user_id bigint, as_user bigint DEFAULT NULL) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'chatrel_unfollow'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 2000;
 COMMENT ON FUNCTION chatrel.unfollow(bigint, bigint) IS
-	'no longer follows a user, or asks to; false if it did not';
+	'no longer follows a user, or no longer asks to; false if it did neither';
 
 CREATE FUNCTION chatrel.follow_many(user_ids bigint[], follow_type text DEFAULT 'posts', as_user bigint DEFAULT NULL) RETURNS bigint
 	AS 'MODULE_PATHNAME', 'chatrel_follow_many'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 20000;
 COMMENT ON FUNCTION chatrel.follow_many(bigint[], text, bigint) IS
-	'follows each of the users, or changes how, all or none, and asks those who are protected; returns '
-	'how many it follows now that it did not before';
+	'follows each of the users, or changes how, all or none, and asks those who are protected; '
+	'returns how many it follows now that it did not before';
 
 CREATE FUNCTION chatrel.is_following(followed_id bigint, follower_id bigint DEFAULT NULL,
 		as_user bigint DEFAULT NULL) RETURNS boolean

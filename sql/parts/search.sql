@@ -17,7 +17,7 @@ CREATE TABLE chatrel.search_settings (
 	language text NOT NULL
 );
 COMMENT ON TABLE chatrel.search_settings IS
-	'private: how messages are indexed; one row, or none for what is by default';
+	'private: how messages are indexed; one row, or none for the default';
 COMMENT ON COLUMN chatrel.search_settings.only_row IS 'true, so that there is only one';
 COMMENT ON COLUMN chatrel.search_settings.language IS
 	'the text search configuration: pg_catalog.simple by default';
@@ -37,8 +37,8 @@ COMMENT ON FUNCTION chatrel.query_keys(bigint, text[]) IS
 	'what the index for searching has of messages of the group with these words';
 
 /*
- * Without the list of what is pending, through which every search would have to go,
- * whosever it is.  ANALYZE would keep the commonest words of all groups, for who
+ * Without a pending list, through which every search would have to go, whoever
+ * searches.  ANALYZE would keep the commonest words of all groups, for everybody who
  * may read the statistics.
  */
 CREATE INDEX groups_messages_search_idx ON chatrel.groups_messages
@@ -54,7 +54,7 @@ CREATE FUNCTION chatrel.rebuild_search() RETURNS trigger
 COMMENT ON FUNCTION chatrel.rebuild_search() IS
 	'the trigger of search_settings that rebuilds the index for searching';
 
--- Whoever writes the row, also who restores a dump or applies changes of another server.
+-- Whoever writes the row, in restoring a dump or applying changes of another server too.
 CREATE TRIGGER rebuild_search AFTER INSERT OR UPDATE OR DELETE ON chatrel.search_settings
 	FOR EACH ROW EXECUTE FUNCTION chatrel.rebuild_search();
 ALTER TABLE chatrel.search_settings ENABLE ALWAYS TRIGGER rebuild_search;
@@ -66,7 +66,7 @@ CREATE FUNCTION chatrel.set_search_language(language regconfig) RETURNS void
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 1000000;
 COMMENT ON FUNCTION chatrel.set_search_language(regconfig) IS
 	'administrative: rebuilds the index for searching with another text search configuration, or '
-	'with the same one after it has changed; who sends or reads messages waits';
+	'with the same one after it has changed; those who send or read messages wait meanwhile';
 
 CREATE FUNCTION chatrel.search_messages(query text, group_id bigint DEFAULT NULL,
 		before_id bigint DEFAULT NULL, message_limit integer DEFAULT 50,

@@ -90,11 +90,12 @@ CREATE FUNCTION chatrel.rename_user(user_id bigint, username text) RETURNS boole
 	AS 'MODULE_PATHNAME', 'chatrel_rename_user'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 10000;
 COMMENT ON FUNCTION chatrel.rename_user(bigint, text) IS
-	'administrative: gives a user another name; its groups hear of it; false if it was called so';
+	'administrative: gives a user another name; its groups hear of it; false if it has that name';
 
 CREATE FUNCTION chatrel.export_user(user_id bigint) RETURNS TABLE (kind text, document jsonb)
 	AS 'MODULE_PATHNAME', 'chatrel_export_user'
-	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER COST 1000000 ROWS 1000;
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER
+	COST 1000000 ROWS 1000;
 COMMENT ON FUNCTION chatrel.export_user(bigint) IS
 	'administrative: what is kept of a user, deleted or not, each thing as a row: the user first, '
 	'then what kind says';
@@ -103,8 +104,8 @@ CREATE FUNCTION chatrel.erase_user(user_id bigint) RETURNS void
 	AS 'MODULE_PATHNAME', 'chatrel_erase_user'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER COST 1000000;
 COMMENT ON FUNCTION chatrel.erase_user(bigint) IS
-	'administrative: deletes a user unless it is, and takes its name, texts and reactions out of '
-	'all that is kept; its messages stay as deleted ones';
+	'administrative: deletes a user unless that was done before, and takes its name, texts and '
+	'reactions out of all that is kept; its messages stay as deleted ones';
 
 CREATE FUNCTION chatrel.link_users(users_table regclass, id_column name DEFAULT 'id', username_column name DEFAULT 'username', condition text DEFAULT NULL) RETURNS bigint
 	AS 'MODULE_PATHNAME', 'chatrel_link_users'

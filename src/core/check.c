@@ -116,6 +116,25 @@ require_datetime(FunctionCallInfo fcinfo, int argno, const char *name)
 	return value;
 }
 
+/* By the clock: a transaction's own time may be long ago. */
+void
+check_to_come(TimestampTz value, const char *name)
+{
+	if (value <= GetCurrentTimestamp())
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be a time to come", name)));
+}
+
+void
+check_no_nulls(ArrayType *array, const char *name)
+{
+	if (array_contains_nulls(array))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must not contain nulls", name)));
+}
+
 /* An array of ids, none of them null. */
 ArrayType *
 require_ids(FunctionCallInfo fcinfo, int argno, const char *name)
@@ -124,10 +143,7 @@ require_ids(FunctionCallInfo fcinfo, int argno, const char *name)
 
 	check_not_null(fcinfo, argno, name);
 	ids = PG_GETARG_ARRAYTYPE_P(argno);
-	if (array_contains_nulls(ids))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must not contain nulls", name)));
+	check_no_nulls(ids, name);
 	return ids;
 }
 

@@ -26,6 +26,8 @@ extern void check_text(const char *data, int bytes, const char *name,
 extern void check_bytes(Size bytes, Size most, const char *name);
 extern Jsonb *require_metadata(FunctionCallInfo fcinfo, int argno);
 extern TimestampTz require_datetime(FunctionCallInfo fcinfo, int argno, const char *name);
+extern void check_to_come(TimestampTz value, const char *name);
+extern void check_no_nulls(ArrayType *array, const char *name);
 extern ArrayType *require_ids(FunctionCallInfo fcinfo, int argno, const char *name);
 
 /*

@@ -368,10 +368,14 @@ counters_add_rows(CounterTable *table, Relation counted, Tuplestorestate *rows,
 				  const CountedColumn *columns, int ncolumns, int sign)
 {
 	TupleDesc	tupdesc = RelationGetDescr(counted);
+	AttrNumber *attnums;
 	TupleTableSlot *slot;
 
 	if (rows == NULL)
 		return;
+	attnums = palloc_array(AttrNumber, ncolumns);
+	for (int i = 0; i < ncolumns; i++)
+		attnums[i] = SPI_fnumber(tupdesc, columns[i].name);
 
 	/* Other triggers read the same table: a place in it of our own. */
 	slot = MakeSingleTupleTableSlot(tupdesc, &TTSOpsMinimalTuple);
@@ -388,8 +392,7 @@ counters_add_rows(CounterTable *table, Relation counted, Tuplestorestate *rows,
 			for (int n = 0; n < table->ncounts; n++)
 				counts[n] = sign * columns[i].counts[n];
 			counters_add(table, RelationGetRelid(counted),
-						 DatumGetInt64(slot_getattr(slot, SPI_fnumber(tupdesc, columns[i].name),
-													&isnull)), counts);
+						 DatumGetInt64(slot_getattr(slot, attnums[i], &isnull)), counts);
 		}
 	}
 	ExecDropSingleTupleTableSlot(slot);

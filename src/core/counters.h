@@ -65,7 +65,7 @@ typedef struct CountedColumn
 	int64		counts[COUNTER_MAX_COUNTS];
 } CountedColumn;
 
-/* The rows of a transition table, or none; sign is 1 for those that came, -1 for those that went. */
+/* The rows of a transition table, or none; sign is 1 for those that came, -1 for others. */
 extern void counters_add_rows(CounterTable *table, Relation counted, Tuplestorestate *rows,
 							  const CountedColumn *columns, int ncolumns, int sign);
 

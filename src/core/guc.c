@@ -186,7 +186,7 @@ guc_init(void)
 
 	DefineCustomIntVariable("chatrel.unread_cap",
 							"How far the unread messages of a group are counted.",
-							"Where there are more, the number is this and one.",
+							"Where there are more, the number is one more than this.",
 							&guc_unread_cap,
 							99, 1, 10000,
 							PGC_SUSET,

@@ -288,7 +288,7 @@ result_is_null(const PlanResult *result, uint64 row, int column)
 	return isnull;
 }
 
-/* Any value that is not null; gone with owner_end(), as all but result_copy()'s. */
+/* Any value that is not null; gone with owner_end(). */
 Datum
 result_datum(const PlanResult *result, uint64 row, int column)
 {
@@ -315,15 +315,6 @@ char *
 result_cstring(const PlanResult *result, uint64 row, int column)
 {
 	return TextDatumGetCString(result_datum(result, row, column));
-}
-
-/* Any value, copied to where it outlives owner_end(). */
-Datum
-result_copy(const PlanResult *result, uint64 row, int column)
-{
-	Form_pg_attribute attr = TupleDescAttr(result->rows->tupdesc, column - 1);
-
-	return SPI_datumTransfer(result_datum(result, row, column), attr->attbyval, attr->attlen);
 }
 
 /* A row as the composite type that the function returns, which has its columns. */

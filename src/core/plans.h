@@ -96,7 +96,6 @@ extern Datum result_datum(const PlanResult *result, uint64 row, int column);
 extern int64 result_int64(const PlanResult *result, uint64 row, int column);
 extern char *result_cstring(const PlanResult *result, uint64 row, int column);
 extern pg_uuid_t result_uuid(const PlanResult *result, uint64 row, int column);
-extern Datum result_copy(const PlanResult *result, uint64 row, int column);
 extern Datum result_as_row(const PlanResult *result, uint64 row, FunctionCallInfo fcinfo);
 
 /* An array to run a plan with. */

@@ -22,7 +22,7 @@
 
 #include "core/version.h"
 
-/* Those that have functions in this library, of one version */
+/* Those whose functions are in this library, all of one version */
 static const char *const extensions[] = {"chatrel", "chatrel_search", "chatrel_proxy"};
 
 /*

@@ -24,10 +24,10 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/lmgr.h"
-#include "storage/proc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "core/compat.h"
 #include "core/guc.h"
 #include "delivery/queue.h"
 
@@ -74,7 +74,7 @@ ring_read(const Slot *slot, uint64 position, char *data, Size size)
 static Promise *
 my_promise(void)
 {
-	return &queue_promises[MyProc - ProcGlobal->allProcs];
+	return &queue_promises[MyProcNumber];
 }
 
 /*

@@ -35,7 +35,6 @@ typedef struct RecordedEvent
 #define EVENT_NO_COLUMNS \
 	"NULL::pg_catalog.text, NULL::pg_catalog.int8, NULL::pg_catalog.int8," \
 	" NULL::pg_catalog.int8, NULL::pg_catalog.jsonb"
-#define EVENT_NCOLUMNS	5
 
 /* Between owner_begin() and owner_end(). */
 extern void record_event(RecordedEvent *event);

@@ -39,6 +39,8 @@
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
+#include "utils/wait_event.h"
 
 #include "core/compat.h"
 #include "delivery/channels.h"

@@ -15,6 +15,7 @@
 #include "core/errors.h"
 #include "core/identity.h"
 #include "groups/joining.h"
+#include "groups/member_changes.h"
 #include "groups/members.h"
 #include "groups/moderation.h"
 

@@ -20,7 +20,7 @@
 #include "core/check.h"
 #include "core/identity.h"
 #include "groups/groups.h"
-#include "groups/members.h"
+#include "groups/member_changes.h"
 #include "groups/user_list.h"
 #include "relationships/contact.h"
 

@@ -155,7 +155,8 @@ static void
 read_changes(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 {
 	if (!PG_ARGISNULL(ARG_NAME))
-		values[ARG_NAME] = PointerGetDatum(require_text(fcinfo, ARG_NAME, "name", guc_max_name_length,
+		values[ARG_NAME] = PointerGetDatum(require_text(fcinfo, ARG_NAME, "name",
+														guc_max_name_length,
 														"chatrel.max_name_length"));
 	if (!PG_ARGISNULL(ARG_DESCRIPTION))
 		values[ARG_DESCRIPTION] = PointerGetDatum(require_description(fcinfo, ARG_DESCRIPTION));
@@ -220,11 +221,13 @@ update_group(Datum *values, const char *nulls, int64 user_id)
 {
 	int64		group_id = DatumGetInt64(values[ARG_GROUP_ID]);
 	PlanResult	group = plan_run(&group_lock, PLAN_WRITE, values, NULL);
+	Membership	member;
 	PlanResult	updated;
 
-	lock_membership(user_id, group_id, ACT_DESCRIBE);
+	hold_membership(&member, user_id, group_id, ACT_DESCRIBE);
+	require_act(&member, ACT_DESCRIBE);
 	if (nulls[ARG_VISIBILITY] == ' ' || nulls[ARG_JOIN_POLICY] == ' ')
-		lock_membership(user_id, group_id, ACT_OPEN);
+		require_act(&member, ACT_OPEN);
 	if (will_be_public(&group, values, nulls))
 		check_name_free(nulls[ARG_NAME] == ' ' ? DatumGetTextPP(values[ARG_NAME])
 						: DatumGetTextPP(result_datum(&group, 0, GROUP_NAME)), group_id);

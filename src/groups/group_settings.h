@@ -16,7 +16,7 @@ extern const char *require_choice(FunctionCallInfo fcinfo, int argno, const char
 								  const char *const *choices);
 extern text *require_description(FunctionCallInfo fcinfo, int argno);
 
-/* Between owner_begin() and owner_end(): a public group of that name is another error than this. */
+/* Between owner_begin() and owner_end(); fails where another public group has that name. */
 extern void check_name_free(text *name, int64 group_id);
 
 #endif							/* CHATREL_GROUP_SETTINGS_H */

@@ -10,21 +10,25 @@
 #include "utils/builtins.h"
 
 #include "core/check.h"
-#include "core/errors.h"
 #include "core/guc.h"
 #include "core/identity.h"
 #include "core/plans.h"
 #include "groups/group.h"
 #include "groups/group_settings.h"
 #include "groups/groups.h"
+#include "groups/lists.h"
+#include "groups/member_changes.h"
 #include "groups/member_counters.h"
 #include "groups/members.h"
+
+/* What is empty is not kept, as by update_group(). */
+#define IF_ANY(parameter, empty)	"CASE WHEN " parameter NE empty " THEN " parameter " END"
 
 /* $3 to $6: visibility, join_policy, description, metadata */
 static SqlPlan group_create = {
 	.sql = "INSERT INTO chatrel.groups AS g"
 	" (name, creator_id, visibility, join_policy, description, metadata)"
-	" VALUES ($1, $2, $3, $4, $5, $6)"
+	" VALUES ($1, $2, $3, $4, " IF_ANY("$5", "''") ", " IF_ANY("$6", "'{}'") ")"
 	" ON CONFLICT (name) WHERE visibility" EQ "'public' DO NOTHING"
 	" RETURNING " GROUP_COLUMNS("g"),
 	.expected = SPI_OK_INSERT_RETURNING,
@@ -155,22 +159,7 @@ chatrel_get_group(PG_FUNCTION_ARGS)
 Datum
 chatrel_group_members(PG_FUNCTION_ARGS)
 {
-	int64		group_id = require_int64(fcinfo, 0, "group_id");
-	int64		after = PG_ARGISNULL(1) ? PG_INT64_MIN : PG_GETARG_INT64(1);
-	int			row_limit = require_limit(fcinfo, 2, "row_limit");
-	int64		user_id = acting_user(fcinfo);
-	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(after),
-	Int64GetDatum(row_limit)};
-	OwnerScope	scope;
-
-	InitMaterializedSRF(fcinfo, 0);
-
-	owner_begin(&scope, fcinfo);
-	check_membership(user_id, group_id);
-	plan_fill(&members_page, (ReturnSetInfo *) fcinfo->resultinfo, values, NULL);
-	owner_end(&scope);
-
-	return (Datum) 0;
+	return return_group_page(fcinfo, &members_page, ACT_READ);
 }
 
 Datum

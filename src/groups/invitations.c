@@ -21,6 +21,7 @@
 #include "core/identity.h"
 #include "delivery/record.h"
 #include "groups/joining.h"
+#include "groups/lists.h"
 #include "groups/member_counters.h"
 #include "groups/members.h"
 #include "groups/user_list.h"
@@ -219,7 +220,8 @@ chatrel_invitations(PG_FUNCTION_ARGS)
 
 /*
  * All that there are of the group, if one of them counts; and of a group that the
- * user cannot know of no more is said than that there is none.
+ * user cannot know of no more is said than that there is none.  The group is locked
+ * first: its deletion takes them in another order.
  */
 Datum
 chatrel_decline_invitation(PG_FUNCTION_ARGS)
@@ -233,6 +235,7 @@ chatrel_decline_invitation(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("chatrel.decline_invitation()");
 	owner_begin(&scope, fcinfo);
 	require_user(user_id);
+	keep_group(group_id);
 	declined = plan_run(&user_is_invited, PLAN_LATEST, values, NULL).nrows > 0 &&
 		remove_invitations(group_id, user_id, 0) > 0;
 	owner_end(&scope);
@@ -245,22 +248,7 @@ chatrel_decline_invitation(PG_FUNCTION_ARGS)
 Datum
 chatrel_group_invitations(PG_FUNCTION_ARGS)
 {
-	int64		group_id = require_int64(fcinfo, 0, "group_id");
-	int64		after = PG_ARGISNULL(1) ? PG_INT64_MIN : PG_GETARG_INT64(1);
-	int			row_limit = require_limit(fcinfo, 2, "row_limit");
-	int64		user_id = acting_user(fcinfo);
-	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(after),
-	Int64GetDatum(row_limit)};
-	OwnerScope	scope;
-
-	InitMaterializedSRF(fcinfo, 0);
-
-	owner_begin(&scope, fcinfo);
-	check_membership(user_id, group_id);
-	plan_fill(&invitations_of_group, (ReturnSetInfo *) fcinfo->resultinfo, values, NULL);
-	owner_end(&scope);
-
-	return (Datum) 0;
+	return return_group_page(fcinfo, &invitations_of_group, ACT_READ);
 }
 
 /* A member takes back its own; who admits users, everybody's. */

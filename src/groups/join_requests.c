@@ -8,7 +8,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 
 #include "core/check.h"
@@ -16,6 +15,8 @@
 #include "core/identity.h"
 #include "delivery/record.h"
 #include "groups/joining.h"
+#include "groups/lists.h"
+#include "groups/member_changes.h"
 #include "groups/members.h"
 
 static SqlPlan request_add = {
@@ -78,6 +79,7 @@ record_request(int64 group_id, int64 user_id, const char *username)
 	ArrayType  *hearers = result_is_null(&found, 0, 1) ? NULL
 		: who_hear_from(user_id, DatumGetArrayTypeP(result_datum(&found, 0, 1)));
 	int			count = hearers == NULL ? 0 : ArrayGetNItems(ARR_NDIM(hearers), ARR_DIMS(hearers));
+	Jsonb	   *detail = event_detail("username", username);
 
 	for (int i = 0; i < count; i++)
 	{
@@ -86,7 +88,7 @@ record_request(int64 group_id, int64 user_id, const char *username)
 			.group_id = group_id,
 			.recipient_id = ((const int64 *) ARR_DATA_PTR(hearers))[i],
 			.actor_id = user_id,
-			.detail = event_detail("username", username)
+			.detail = detail
 		};
 
 		CHECK_FOR_INTERRUPTS();
@@ -168,22 +170,7 @@ chatrel_withdraw_join_request(PG_FUNCTION_ARGS)
 Datum
 chatrel_join_requests(PG_FUNCTION_ARGS)
 {
-	int64		group_id = require_int64(fcinfo, 0, "group_id");
-	int64		after = PG_ARGISNULL(1) ? PG_INT64_MIN : PG_GETARG_INT64(1);
-	int			row_limit = require_limit(fcinfo, 2, "row_limit");
-	int64		user_id = acting_user(fcinfo);
-	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(after),
-	Int64GetDatum(row_limit)};
-	OwnerScope	scope;
-
-	InitMaterializedSRF(fcinfo, 0);
-
-	owner_begin(&scope, fcinfo);
-	check_right(user_id, group_id, ACT_ADMIT);
-	plan_fill(&requests_page, (ReturnSetInfo *) fcinfo->resultinfo, values, NULL);
-	owner_end(&scope);
-
-	return (Datum) 0;
+	return return_group_page(fcinfo, &requests_page, ACT_ADMIT);
 }
 
 /*

@@ -2,8 +2,10 @@
  * joining.c
  *	  Coming into a group, and leaving it.
  *
- * Whoever joins is locked FOR SHARE first, and whoever bans a user locks it FOR NO
- * KEY UPDATE: so of the two the second finds what the first has done.
+ * Whoever joins, or asks to, is locked FOR SHARE first, and whoever bans a user locks it
+ * FOR NO KEY UPDATE: so of the two the second finds what the first has done.  Those who
+ * invite it at that moment, and those who follow it, are not in the way: an invitation
+ * that is left to a member so ends with the membership.
  */
 #include "postgres.h"
 
@@ -14,6 +16,7 @@
 #include "core/errors.h"
 #include "core/identity.h"
 #include "groups/joining.h"
+#include "groups/member_changes.h"
 #include "groups/members.h"
 
 /* What decides whether a user may come in */
@@ -144,12 +147,12 @@ remove_join_request(int64 group_id, int64 user_id)
 	return plan_run(&request_remove, PLAN_CASCADE, values, NULL).nrows > 0;
 }
 
-/* What was to let a user in is settled. */
+/* What was to let a user in is settled: the request first, as who decides one has taken it. */
 void
 forget_admission(int64 group_id, int64 user_id)
 {
-	(void) remove_invitations(group_id, user_id, 0);
 	(void) remove_join_request(group_id, user_id);
+	(void) remove_invitations(group_id, user_id, 0);
 }
 
 /* Of a user that is deleted */
@@ -158,8 +161,8 @@ remove_all_admissions(int64 user_id)
 {
 	Datum		values[] = {Int64GetDatum(user_id)};
 
-	plan_run(&invitations_of_user_remove, PLAN_CASCADE, values, NULL);
 	plan_run(&requests_of_user_remove, PLAN_CASCADE, values, NULL);
+	plan_run(&invitations_of_user_remove, PLAN_CASCADE, values, NULL);
 }
 
 /* ---------- joining ---------- */
@@ -214,7 +217,8 @@ check_may_join(const Entry *state, int64 group_id, int64 user_id, JoinReason rea
 /*
  * Makes the user a member, and settles what was to lead to it; false if it is one.
  * A request is taken before the membership is written, as who decides it does.  Once
- * more where the user is just leaving.
+ * more where the user is just leaving; but who decides does not wait for that, as who
+ * leaves takes the request after the membership.
  */
 bool
 join(int64 group_id, int64 user_id, int64 actor_id, JoinReason reason)
@@ -229,7 +233,7 @@ join(int64 group_id, int64 user_id, int64 actor_id, JoinReason reason)
 			error_group_not_found(group_id);
 		if (state.is_member)
 		{
-			if (stays_member(group_id, user_id))
+			if (reason == JOIN_BY_DECISION || stays_member(group_id, user_id))
 				return false;
 			continue;
 		}
@@ -320,6 +324,8 @@ chatrel_leave_group(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("chatrel.leave_group()");
 	owner_begin(&scope, fcinfo);
 	left = leave(group_id, user_id);
+	if (left)
+		forget_admission(group_id, user_id);
 	owner_end(&scope);
 
 	PG_RETURN_BOOL(left);

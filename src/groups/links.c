@@ -13,10 +13,9 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "common/cryptohash.h"
-#include "common/sha2.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
 #include "core/check.h"
@@ -93,21 +92,10 @@ make_token(void)
 	return cstring_to_text_with_len(token, sizeof(token));
 }
 
-static bytea *
+static Datum
 hash_token(const text *token)
 {
-	bytea	   *hash = palloc(VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
-	pg_cryptohash_ctx *context = pg_cryptohash_create(PG_SHA256);
-
-	SET_VARSIZE(hash, VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
-	if (context == NULL ||
-		pg_cryptohash_init(context) < 0 ||
-		pg_cryptohash_update(context, (const uint8 *) VARDATA_ANY(token),
-							 VARSIZE_ANY_EXHDR(token)) < 0 ||
-		pg_cryptohash_final(context, (uint8 *) VARDATA(hash), PG_SHA256_DIGEST_LENGTH) < 0)
-		elog(ERROR, "could not hash a token: %s", pg_cryptohash_error(context));
-	pg_cryptohash_free(context);
-	return hash;
+	return DirectFunctionCall1(sha256_bytea, PointerGetDatum(token));
 }
 
 /* One and the same for a link that never was, is revoked, has expired or is used up. */
@@ -127,10 +115,7 @@ require_expiry(FunctionCallInfo fcinfo, int argno)
 {
 	TimestampTz expires = PG_GETARG_TIMESTAMPTZ(argno);
 
-	if (expires <= GetCurrentTimestamp())
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("expires must be a time to come")));
+	check_to_come(expires, "expires");
 	return expires;
 }
 
@@ -142,7 +127,7 @@ chatrel_create_invite_link(PG_FUNCTION_ARGS)
 	int			max_uses = PG_ARGISNULL(2) ? 0 : require_integer(fcinfo, 2, "max_uses", 1);
 	int64		user_id = acting_user(fcinfo);
 	text	   *token = make_token();
-	Datum		values[] = {Int64GetDatum(group_id), PointerGetDatum(hash_token(token)),
+	Datum		values[] = {Int64GetDatum(group_id), hash_token(token),
 	Int64GetDatum(user_id), TimestampTzGetDatum(expires), Int32GetDatum(max_uses)};
 	char		nulls[] = {' ', ' ', ' ', PG_ARGISNULL(1) ? 'n' : ' ',
 	PG_ARGISNULL(2) ? 'n' : ' ', '\0'};
@@ -164,7 +149,7 @@ chatrel_create_invite_link(PG_FUNCTION_ARGS)
 static int64
 join_by_link(const text *token, int64 user_id)
 {
-	Datum		values[] = {PointerGetDatum(hash_token(token)), Int64GetDatum(user_id)};
+	Datum		values[] = {hash_token(token), Int64GetDatum(user_id)};
 	PlanResult	link;
 	int64		group_id;
 

@@ -1,6 +1,6 @@
 /*
  * members.h
- *	  Who is in which group.
+ *	  Acting as a member of a group.
  */
 #ifndef CHATREL_MEMBERS_H
 #define CHATREL_MEMBERS_H
@@ -18,12 +18,6 @@ typedef struct MemberPair
 	int			owners;			/* that were locked */
 } MemberPair;
 
-/* Why somebody is no member any more, as the events say it */
-#define LEFT_BY_LEAVING		"left"
-#define LEFT_BY_REMOVAL		"removed"
-#define LEFT_BY_BAN			"banned"
-#define LEFT_BY_DELETION	"deleted"
-
 /* Between owner_begin() and owner_end(). */
 extern void keep_group(int64 group_id);
 extern void lock_membership(int64 user_id, int64 group_id, GroupAct act);
@@ -36,15 +30,6 @@ extern void require_right_of_actor(const MemberPair *pair, int64 group_id, int64
 								   GroupAct act);
 extern void check_membership(int64 user_id, int64 group_id);
 extern void check_right(int64 user_id, int64 group_id, GroupAct act);
-
-extern char *lock_user_to_join(int64 user_id);
-extern bool add_member(int64 group_id, int64 user_id, int64 actor_id, const char *username);
-extern bool remove_member(int64 group_id, int64 user_id, int64 actor_id, const char *reason,
-						  bool owners_too);
-extern void announce_removal(int64 group_id, int64 user_id, int64 actor_id, const char *username,
-							 const char *reason);
-
-extern void record_role(int64 group_id, int64 user_id, int64 actor_id, GroupRole role);
 
 pg_noreturn extern void error_group_not_found(int64 group_id);
 

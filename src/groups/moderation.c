@@ -17,6 +17,8 @@
 #include "core/errors.h"
 #include "core/identity.h"
 #include "delivery/record.h"
+#include "groups/joining.h"
+#include "groups/member_changes.h"
 #include "groups/members.h"
 #include "groups/moderation.h"
 
@@ -85,10 +87,7 @@ require_until(FunctionCallInfo fcinfo, int argno)
 	if (PG_ARGISNULL(argno))
 		return DT_NOEND;
 	until = PG_GETARG_TIMESTAMPTZ(argno);
-	if (until <= GetCurrentTimestamp())
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("until must be a time to come")));
+	check_to_come(until, "until");
 	return until;
 }
 
@@ -152,6 +151,8 @@ chatrel_remove_member(PG_FUNCTION_ARGS)
 	owner_begin(&scope, fcinfo);
 	lock_to_moderate(&pair, group_id, actor_id, user_id);
 	removed = pair.has_other && remove_member(group_id, user_id, actor_id, LEFT_BY_REMOVAL, false);
+	if (removed)
+		forget_admission(group_id, user_id);
 	owner_end(&scope);
 
 	PG_RETURN_BOOL(removed);
@@ -191,12 +192,13 @@ mute(int64 group_id, int64 actor_id, int64 user_id, TimestampTz until)
 {
 	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id),
 	TimestampTzGetDatum(until)};
+	const char *nulls = TIMESTAMP_IS_NOBEGIN(until) ? "  n" : NULL;
 	MemberPair	pair;
 
 	lock_to_moderate(&pair, group_id, actor_id, user_id);
 	if (!pair.has_other)
 		error_other_not_member(group_id, user_id);
-	if (plan_run(&mute_set, PLAN_WRITE, values, TIMESTAMP_IS_NOBEGIN(until) ? "  n" : NULL).nrows == 0)
+	if (plan_run(&mute_set, PLAN_WRITE, values, nulls).nrows == 0)
 		return false;
 	record_mute(group_id, user_id, actor_id, until);
 	return true;

@@ -42,8 +42,8 @@ check_kind(const char *kind)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid kind of event"),
-				 errdetail("A kind is a lower-case letter, and up to %d more letters, digits and underscores.",
-						   MAX_KIND_LENGTH - 1)));
+				 errdetail("A kind is a lower-case letter, and up to %d more letters, digits and"
+						   " underscores.", MAX_KIND_LENGTH - 1)));
 	for (int i = 0; i < lengthof(own_kinds); i++)
 		if (strcmp(kind, own_kinds[i]) == 0)
 			ereport(ERROR,

@@ -18,7 +18,7 @@
 
 #include "core/check.h"
 #include "core/plans.h"
-#include "groups/members.h"
+#include "groups/member_changes.h"
 #include "groups/removal.h"
 
 /* Of most users nothing is locked: they own no group. */

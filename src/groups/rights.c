@@ -102,10 +102,11 @@ lowest_role(const Membership *member, GroupAct act)
 	return rules[act].lowest;
 }
 
+/* Is it ended by a block, where the group is a direct conversation of two? */
 bool
-is_writing(GroupAct act)
+is_ended_by_block(GroupAct act)
 {
-	return rules[act].is_writing;
+	return rules[act].is_writing && rules[act].if_direct;
 }
 
 /* Which role somebody has, and not how the group is: that others may not, either. */

@@ -68,7 +68,7 @@ extern void read_membership(Membership *member, const PlanResult *result, uint64
 extern GroupRole parse_role(const char *name);
 extern const char *role_name(GroupRole role);
 
-extern bool is_writing(GroupAct act);
+extern bool is_ended_by_block(GroupAct act);
 extern bool may_act(const Membership *member, GroupAct act);
 extern void require_right(const Membership *member, GroupAct act);
 

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "lib/qunique.h"
 
 #include "core/check.h"
 #include "core/identity.h"
@@ -37,14 +38,12 @@ require_user_list(UserList *list, FunctionCallInfo fcinfo, int argno, int64 user
 	ArrayType  *passed = require_ids(fcinfo, argno, "user_ids");
 	int			npassed = ArrayGetNItems(ARR_NDIM(passed), ARR_DIMS(passed));
 	int64	   *ids = palloc_array(int64, (Size) npassed + 1);
-	int			count = 1;
+	int			count;
 
 	memcpy(ids, ARR_DATA_PTR(passed), sizeof(int64) * npassed);
 	ids[npassed] = user_id;
 	qsort(ids, npassed + 1, sizeof(int64), compare_ids);
-	for (int i = 1; i <= npassed; i++)
-		if (ids[i] != ids[count - 1])
-			ids[count++] = ids[i];
+	count = qunique(ids, npassed + 1, sizeof(int64), compare_ids);
 	if (count - 1 > at_most)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

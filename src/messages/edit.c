@@ -15,7 +15,6 @@
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
 
 #include "core/check.h"
 #include "core/errors.h"
@@ -110,8 +109,9 @@ static void
 require_within_window(const Message *message)
 {
 	int64		age = GetCurrentTimestamp() - message->datetime;
+	int64		window = guc_edit_window * USECS_PER_SEC;
 
-	if (guc_edit_window > 0 && Abs(age) > guc_edit_window * USECS_PER_SEC)
+	if (guc_edit_window > 0 && (age > window || age < -window))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("message %lld can no longer be edited", (long long) message->id),
@@ -233,6 +233,7 @@ chatrel_delete_message(PG_FUNCTION_ARGS)
 	int64		message_id = require_int64(fcinfo, 1, "message_id");
 	int64		user_id = acting_user(fcinfo);
 	OwnerScope	scope;
+	Membership	member;
 	PlanResult	found;
 	Message		message;
 	bool		deleted;
@@ -240,11 +241,10 @@ chatrel_delete_message(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("chatrel.delete_message()");
 	owner_begin(&scope, fcinfo);
 
-	lock_membership(user_id, group_id, ACT_DELETE_OWN);
+	hold_membership(&member, user_id, group_id, ACT_DELETE_OWN);
 	found = lock_message_to_change(group_id, message_id);
 	read_message(&message, &found, 0);
-	if (message.sender_id != user_id)
-		lock_membership(user_id, group_id, ACT_DELETE_ANY);
+	require_act(&member, message.sender_id == user_id ? ACT_DELETE_OWN : ACT_DELETE_ANY);
 	deleted = TIMESTAMP_IS_NOBEGIN(message.deleted_at);
 	if (deleted)
 		delete_message(&message, user_id);

@@ -160,12 +160,15 @@ require_members(int64 group_id, ArrayType *mentions)
 				 err_table("groups_members")));
 }
 
+/* The message that was sent with the key, if there is one */
 static PlanResult
 find_by_key(const MessageExtras *extras, int64 group_id, int64 user_id)
 {
 	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id),
 	PointerGetDatum(extras->client_key)};
 
+	if (extras->client_key == NULL)
+		return (PlanResult) {0};
 	return plan_run(&message_of_key, PLAN_WRITE, values, NULL);
 }
 
@@ -182,14 +185,9 @@ insert_extended(const MessageExtras *extras, const Datum *values)
 	char		nulls[] = "        ";
 	PlanResult	added;
 
-	if (extras->reply_to_id == 0)
-		nulls[4] = 'n';
-	if (extras->mentions == NULL)
-		nulls[5] = 'n';
-	if (extras->metadata == NULL)
-		nulls[6] = 'n';
-	if (extras->client_key == NULL)
-		nulls[7] = 'n';
+	for (int i = 4; i < lengthof(all); i++)
+		if (all[i] == 0)
+			nulls[i] = 'n';
 	keys_known_begin(DatumGetInt64(values[1]), DatumGetInt64(values[2]));
 	added = plan_run(&extended_add, PLAN_WRITE, all, nulls);
 	keys_known_end();
@@ -209,32 +207,24 @@ add_message_with_extras(const MessageExtras *extras, const Datum *values, bool *
 	int64		group_id = DatumGetInt64(values[1]);
 	int64		user_id = DatumGetInt64(values[2]);
 	Membership	member;
+	PlanResult	message;
 
 	hold_membership(&member, user_id, group_id, ACT_SEND);
-	if (extras->client_key != NULL)
-	{
-		PlanResult	message = find_by_key(extras, group_id, user_id);
-
-		*is_new = false;
-		if (message.nrows > 0)
-			return message;
-	}
+	message = find_by_key(extras, group_id, user_id);
+	*is_new = message.nrows == 0;
+	if (!*is_new)
+		return message;
 	require_act(&member, ACT_SEND);
+	if (extras->reply_to_id != 0)
+		require_message(group_id, extras->reply_to_id);
+	if (extras->mentions != NULL)
+		require_members(group_id, extras->mentions);
 	for (int i = 0; i < MAX_TRIES; i++)
 	{
-		PlanResult	message = {0};
-
-		*is_new = false;
-		if (extras->client_key != NULL)
-			message = find_by_key(extras, group_id, user_id);
-		if (message.nrows > 0)
-			return message;
-		if (extras->reply_to_id != 0)
-			require_message(group_id, extras->reply_to_id);
-		if (extras->mentions != NULL)
-			require_members(group_id, extras->mentions);
-		*is_new = true;
 		message = insert_extended(extras, values);
+		*is_new = message.nrows > 0;
+		if (!*is_new)
+			message = find_by_key(extras, group_id, user_id);
 		if (message.nrows > 0)
 			return message;
 	}

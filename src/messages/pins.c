@@ -13,7 +13,6 @@
 
 #include "catalog/pg_type.h"
 #include "funcapi.h"
-#include "miscadmin.h"
 
 #include "core/check.h"
 #include "core/identity.h"
@@ -24,10 +23,13 @@
 #include "messages/pins.h"
 #include "messages/reactions.h"
 
+#define MAX_PINS	100
+
 /* Any of the free places, so that those who pin at the same time seldom take the same */
 static SqlPlan pin_add = {
 	.sql = "INSERT INTO chatrel.pinned_messages (group_id, message_id, pinned_by, place)"
-	" SELECT $1, $2, $3, free.place FROM pg_catalog.generate_series(1, 100) free (place)"
+	" SELECT $1, $2, $3, free.place"
+	" FROM pg_catalog.generate_series(1, " CppAsString2(MAX_PINS) ") free (place)"
 	" WHERE NOT EXISTS (SELECT FROM chatrel.pinned_messages p"
 	" WHERE p.group_id" EQ "$1 AND p.place" EQ "free.place)"
 	" ORDER BY pg_catalog.random() LIMIT 1"
@@ -62,8 +64,6 @@ static SqlPlan pins_of_group = {
 	PLAN_ARGS(INT8OID),
 	.by_index = true
 };
-
-#define MAX_PINS	100
 
 PG_FUNCTION_INFO_V1(chatrel_pin_message);
 PG_FUNCTION_INFO_V1(chatrel_unpin_message);

@@ -19,7 +19,15 @@
 #include "groups/member_counters.h"
 #include "messages/message.h"
 
-/* What a batch has deleted: how many, the last of them, and the highest xid */
+/* What was deleted: how many rows, the last of them, and the highest xid */
+typedef struct Purged
+{
+	int64		count;
+	int64		up_to_id;
+	int64		up_to_xid;
+} Purged;
+
+/* The same, as a plan gives it */
 #define DELETED \
 	" SELECT pg_catalog.count(*), COALESCE(pg_catalog.max(id), 0)," \
 	" COALESCE(pg_catalog.max(xid::pg_catalog.text::pg_catalog.int8), 0) FROM deleted"
@@ -82,60 +90,62 @@ static SqlPlan last_id = {
 };
 
 static SqlPlan group_events_delete = {
-	.sql = "DELETE FROM chatrel.events e WHERE e.group_id" EQ "$1 AND e.recipient_id IS NULL",
+	.sql = "WITH gone AS MATERIALIZED (SELECT e.id FROM chatrel.events e"
+	" WHERE e.group_id" EQ "$1 AND e.recipient_id IS NULL ORDER BY e.id FOR UPDATE)"
+	" DELETE FROM chatrel.events e USING gone WHERE e.id" EQ "gone.id",
 	.expected = SPI_OK_DELETE,
-	PLAN_ARGS(INT8OID)
+	PLAN_ARGS(INT8OID),
+	.by_index = true
 };
 
 PG_FUNCTION_INFO_V1(chatrel_purge_messages);
 PG_FUNCTION_INFO_V1(chatrel_note_deleted_group);
 
 static void
-note_purge(int64 group_id, int64 up_to_id, int64 up_to_xid)
+note_purge(int64 group_id, const Purged *purged)
 {
-	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(up_to_id),
-	Int64GetDatum(up_to_xid)};
+	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(purged->up_to_id),
+	Int64GetDatum(purged->up_to_xid)};
 
 	plan_run(&purge_note, PLAN_LATEST, values, NULL);
 }
 
-/* Deletes a batch, and returns how many rows it was. */
-static int64
-purge(SqlPlan *plan, Datum *values, int64 group_id)
+/* Deletes rows, as many as are left of the batch. */
+static void
+purge(SqlPlan *plan, TimestampTz before, int64 batch, int64 group_id, Purged *purged)
 {
+	Datum		values[] = {TimestampTzGetDatum(before), Int64GetDatum(batch - purged->count),
+	Int64GetDatum(group_id)};
 	PlanResult	deleted = plan_run(plan, PLAN_WRITE, values, NULL);
-	int64		count = result_int64(&deleted, 0, 1);
 
-	if (count > 0)
-		note_purge(group_id, result_int64(&deleted, 0, 2), result_int64(&deleted, 0, 3));
-	return count;
+	purged->count += result_int64(&deleted, 0, 1);
+	purged->up_to_id = Max(purged->up_to_id, result_int64(&deleted, 0, 2));
+	purged->up_to_xid = Max(purged->up_to_xid, result_int64(&deleted, 0, 3));
 }
 
 Datum
 chatrel_purge_messages(PG_FUNCTION_ARGS)
 {
+	bool		all = PG_ARGISNULL(1);
+	int64		group_id = all ? 0 : PG_GETARG_INT64(1);
+	int64		batch = require_limit(fcinfo, 2, "batch");
 	TimestampTz before;
-	int64		group_id = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT64(1);
-	int			batch = require_limit(fcinfo, 2, "batch");
-	Datum		values[3];
+	Purged		purged = {0};
 	OwnerScope	scope;
-	int64		count;
 
 	check_not_null(fcinfo, 0, "before");
 	before = PG_GETARG_TIMESTAMPTZ(0);
-	values[0] = TimestampTzGetDatum(before);
-	values[1] = Int64GetDatum(batch);
-	values[2] = Int64GetDatum(group_id);
 
 	PreventCommandIfReadOnly("chatrel.purge_messages()");
 	owner_begin(&scope, fcinfo);
-	count = purge(PG_ARGISNULL(1) ? &messages_purge_all : &messages_purge_group, values, group_id);
-	values[1] = Int64GetDatum(batch - count);
-	if (count < batch)
-		count += purge(PG_ARGISNULL(1) ? &events_purge_all : &events_purge_group, values, group_id);
+	purge(all ? &messages_purge_all : &messages_purge_group, before, batch, group_id, &purged);
+	if (purged.count < batch)
+		purge(all ? &events_purge_all : &events_purge_group, before, batch, group_id, &purged);
+	if (purged.count > 0)
+		note_purge(group_id, &purged);
 	owner_end(&scope);
 
-	PG_RETURN_INT64(count);
+	PG_RETURN_INT64(purged.count);
 }
 
 /*
@@ -149,6 +159,7 @@ chatrel_note_deleted_group(PG_FUNCTION_ARGS)
 	TupleDesc	tupdesc;
 	OwnerScope	scope;
 	PlanResult	last;
+	Purged		purged = {0};
 	Datum		values[1];
 	bool		isnull;
 
@@ -161,9 +172,10 @@ chatrel_note_deleted_group(PG_FUNCTION_ARGS)
 	tupdesc = RelationGetDescr(trigdata->tg_relation);
 	values[0] = SPI_getbinval(trigdata->tg_trigtuple, tupdesc, SPI_fnumber(tupdesc, "id"), &isnull);
 	owner_begin(&scope, fcinfo);
-	last = plan_run(&last_id, PLAN_WRITE, NULL, NULL);
-	note_purge(DatumGetInt64(values[0]), result_int64(&last, 0, 1), 0);
 	plan_run(&group_events_delete, PLAN_CASCADE, values, NULL);
+	last = plan_run(&last_id, PLAN_WRITE, NULL, NULL);
+	purged.up_to_id = result_int64(&last, 0, 1);
+	note_purge(DatumGetInt64(values[0]), &purged);
 	member_counters_forget(DatumGetInt64(values[0]));
 	owner_end(&scope);
 	return PointerGetDatum(NULL);

@@ -10,7 +10,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 
 #include "core/check.h"
@@ -102,20 +101,14 @@ static text *
 require_reaction(FunctionCallInfo fcinfo, int argno)
 {
 	text	   *reaction;
-	int			bytes;
 
 	check_not_null(fcinfo, argno, "reaction");
 	reaction = PG_GETARG_TEXT_PP(argno);
-	bytes = VARSIZE_ANY_EXHDR(reaction);
-	if (bytes == 0)
+	if (VARSIZE_ANY_EXHDR(reaction) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("reaction must not be empty")));
-	if (bytes > MAX_REACTION_BYTES)
-		ereport(ERROR,
-				(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
-				 errmsg("reaction is too long"),
-				 errdetail("It has %d bytes; %d are allowed.", bytes, MAX_REACTION_BYTES)));
+	check_bytes(VARSIZE_ANY_EXHDR(reaction), MAX_REACTION_BYTES, "reaction");
 	return reaction;
 }
 

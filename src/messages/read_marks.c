@@ -17,15 +17,13 @@
  */
 #include "postgres.h"
 
-#include "access/transam.h"
-#include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/snapmgr.h"
 
 #include "core/check.h"
 #include "core/identity.h"
+#include "core/in_progress.h"
 #include "core/plans.h"
 #include "delivery/events.h"
 #include "groups/members.h"
@@ -68,24 +66,6 @@ static SqlPlan mark_of_member = {
 
 PG_FUNCTION_INFO_V1(chatrel_mark_read);
 
-/* Transactions from lo on and below hi, but for this one: it sees what it has sent. */
-static void
-add_range(Datum *lo, Datum *hi, int *n, uint64 from, uint64 to)
-{
-	uint64		own = U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
-
-	if (own >= from && own < to)
-	{
-		add_range(lo, hi, n, from, own);
-		add_range(lo, hi, n, own + 1, to);
-	}
-	else if (from < to)
-	{
-		lo[*n] = UInt64GetDatum(from);
-		hi[(*n)++] = UInt64GetDatum(to);
-	}
-}
-
 static Datum
 xid_array(Datum *xids, int n)
 {
@@ -93,22 +73,20 @@ xid_array(Datum *xids, int n)
 										   TYPALIGN_DOUBLE));
 }
 
-/* The transactions that are in progress in a snapshot that was just taken, as two arrays. */
+/* The transactions that are in progress in a snapshot, as two arrays */
 static void
 late_transactions(Snapshot snapshot, Datum *late_from, Datum *late_to)
 {
-	uint64		next = U64FromFullTransactionId(ReadNextFullTransactionId());
-	Datum	   *lo = palloc_array(Datum, snapshot->xcnt + 2);
-	Datum	   *hi = palloc_array(Datum, snapshot->xcnt + 2);
-	int			n = 0;
+	int			n;
+	XidRange   *ranges = xids_in_progress(snapshot, &n);
+	Datum	   *lo = palloc_array(Datum, n);
+	Datum	   *hi = palloc_array(Datum, n);
 
-	for (uint32 i = 0; i < snapshot->xcnt; i++)
+	for (int i = 0; i < n; i++)
 	{
-		uint64		xid = next - (TransactionId) ((TransactionId) next - snapshot->xip[i]);
-
-		add_range(lo, hi, &n, xid, xid + 1);
+		lo[i] = UInt64GetDatum(ranges[i].lo);
+		hi[i] = UInt64GetDatum(ranges[i].hi);
 	}
-	add_range(lo, hi, &n, next - (TransactionId) ((TransactionId) next - snapshot->xmax), next);
 	*late_from = xid_array(lo, n);
 	*late_to = xid_array(hi, n);
 }

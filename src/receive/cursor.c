@@ -1,6 +1,10 @@
 /*
  * cursor.c
- *	  What a client has seen of its groups' messages.
+ *	  What a client has seen of messages and events.
+ *
+ * What follows is said of messages and sends, and holds for recorded events as well:
+ * their ids come from the same sequence, and are drawn after the same two steps
+ * (delivery/record.c).
  *
  * Ids are drawn from a sequence before their transactions commit, so a message
  * may become visible after one with a higher id: "id > the highest I have seen"
@@ -64,13 +68,12 @@
 #include "postgres.h"
 
 #include "access/timeline.h"
-#include "access/transam.h"
-#include "access/xact.h"
 #include "access/xlog.h"
 #include "access/xlogrecovery.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 
+#include "core/in_progress.h"
 #include "core/plans.h"
 #include "messages/message.h"
 #include "receive/cursor.h"
@@ -88,13 +91,13 @@ static SqlPlan anchor_find = {
 /* $1 high, $2 the first transaction that was in progress, $3 user, $4 group; 0 is everybody, all */
 static SqlPlan purged_unseen = {
 	.sql = "SELECT FROM chatrel.purges p"
-	" WHERE (p.up_to_id" GT "$1 OR p.up_to_xid" GE "$2::pg_catalog.text::pg_catalog.xid8)"
+	" WHERE (p.up_to_id" GT "$1 OR p.up_to_xid" GE "$2)"
 	" AND CASE WHEN p.group_id" EQ "0 OR $3" EQ "0 THEN true"
 	" WHEN $4" NE "0 THEN p.group_id" EQ "$4"
 	" ELSE EXISTS (SELECT FROM chatrel.groups_members m"
 	" WHERE m.group_id" EQ "p.group_id AND m.user_id" EQ "$3) END",
 	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID, INT8OID, INT8OID, INT8OID),
+	PLAN_ARGS(INT8OID, XID8OID, INT8OID, INT8OID),
 	.by_index = true
 };
 
@@ -141,10 +144,10 @@ current_origin(void)
 static bool
 misses_purged(const Cursor *cursor)
 {
-	uint64		first = cursor->nranges > 0 ? cursor->ranges[0].lo : PG_UINT64_MAX >> 1;
+	uint64		first = cursor->nranges > 0 ? cursor->ranges[0].lo : PG_UINT64_MAX;
 	Datum		values[] = {
 		Int64GetDatum(cursor->high),
-		Int64GetDatum(first),
+		UInt64GetDatum(first),
 		Int64GetDatum(cursor->user_id),
 		Int64GetDatum(cursor->group_id)
 	};
@@ -253,15 +256,17 @@ cursor_text(const Cursor *cursor)
 	return cursor_seal(cursor_text_print(&taken));
 }
 
-/* ---------- transactions in progress ---------- */
+/* ---------- moving on ---------- */
 
-static int
-compare_xids(const void *a, const void *b)
+/* One that has seen nothing yet. */
+Cursor *
+cursor_start(int64 user_id, int64 group_id)
 {
-	uint64		x = *(const uint64 *) a;
-	uint64		y = *(const uint64 *) b;
+	Cursor	   *cursor = (Cursor *) palloc0(sizeof(Cursor));
 
-	return x < y ? -1 : x > y;
+	cursor->user_id = user_id;
+	cursor->group_id = group_id;
+	return cursor;
 }
 
 /* Appends a range to others, or to the last of them if it only goes on. */
@@ -280,68 +285,18 @@ append_range(CursorRange *ranges, int *n, uint64 lo, uint64 hi, int64 seen)
 	}
 }
 
-static void
-add_range(CursorRange *ranges, int *n, uint64 lo, uint64 hi)
-{
-	if (lo < hi)
-		append_range(ranges, n, lo, hi, 0);
-}
-
-/*
- * The transactions in progress in a snapshot that was just taken, but for this
- * one: it sees its own messages.
- */
-static CursorRange *
-in_progress(Snapshot snapshot, int *nranges)
-{
-	uint64		next = U64FromFullTransactionId(ReadNextFullTransactionId());
-	uint64		own = U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
-
-	/* In recovery all are where subtransactions otherwise are. */
-	TransactionId *xip = snapshot->takenDuringRecovery ? snapshot->subxip : snapshot->xip;
-	int			xcnt = snapshot->takenDuringRecovery ? snapshot->subxcnt : (int) snapshot->xcnt;
-	CursorRange *ranges = palloc_array(CursorRange, xcnt + 2);
-	uint64	   *xids = palloc_array(uint64, Max(xcnt, 1));
-	uint64		xmax = next - (TransactionId) ((TransactionId) next - snapshot->xmax);
-
-	for (int i = 0; i < xcnt; i++)
-		xids[i] = next - (TransactionId) ((TransactionId) next - xip[i]);
-	qsort(xids, xcnt, sizeof(uint64), compare_xids);
-
-	*nranges = 0;
-	for (int i = 0; i < xcnt; i++)
-		if (xids[i] != own)
-			add_range(ranges, nranges, xids[i], xids[i] + 1);
-	if (own >= xmax && own < next)
-	{
-		add_range(ranges, nranges, xmax, own);
-		add_range(ranges, nranges, own + 1, next);
-	}
-	else
-		add_range(ranges, nranges, xmax, next);
-	pfree(xids);
-	return ranges;
-}
-
-/* ---------- moving on ---------- */
-
-/* One that has seen nothing yet. */
-Cursor *
-cursor_start(int64 user_id, int64 group_id)
-{
-	Cursor	   *cursor = (Cursor *) palloc0(sizeof(Cursor));
-
-	cursor->user_id = user_id;
-	cursor->group_id = group_id;
-	return cursor;
-}
-
 /* Everything up to high has been seen that is visible in the snapshot. */
 void
 cursor_advance(Cursor *cursor, Snapshot snapshot, int64 high)
 {
+	int			nhidden;
+	XidRange   *hidden = xids_in_progress(snapshot, &nhidden);
+
 	cursor->high = Max(cursor->high, high);
-	cursor->ranges = in_progress(snapshot, &cursor->nranges);
+	cursor->ranges = palloc_array(CursorRange, nhidden);
+	cursor->nranges = 0;
+	for (int i = 0; i < nhidden; i++)
+		append_range(cursor->ranges, &cursor->nranges, hidden[i].lo, hidden[i].hi, 0);
 }
 
 /*
@@ -352,7 +307,7 @@ void
 cursor_advance_within(Cursor *cursor, Snapshot snapshot, int64 last)
 {
 	int			nhidden;
-	CursorRange *hidden = in_progress(snapshot, &nhidden);
+	XidRange   *hidden = xids_in_progress(snapshot, &nhidden);
 	CursorRange *ranges = palloc_array(CursorRange, 2 * (cursor->nranges + nhidden) + 1);
 	int			n = 0;
 

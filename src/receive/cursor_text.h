@@ -9,7 +9,7 @@
 
 #include "core/epoch.h"
 
-/* Transactions lo to hi - 1: unseen are their messages with an id above seen. */
+/* Transactions lo to hi - 1: unseen is what they have with an id above seen. */
 typedef struct CursorRange
 {
 	uint64		lo;
@@ -35,9 +35,7 @@ typedef struct CursorAnchor
 	uint64		xid;
 } CursorAnchor;
 
-/*
- * Unseen are the messages with an id above high, and those that a range says.
- */
+/* Unseen is what has an id above high, and what a range says. */
 typedef struct Cursor
 {
 	int64		user_id;

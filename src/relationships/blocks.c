@@ -15,7 +15,7 @@ static SqlPlan blocked_either_way = {
 	.by_index = true
 };
 
-/* $1 is who does something, $2 those whom it is done to. */
+/* $1 is the user who does something, $2 are those to whom it is done. */
 static SqlPlan hearers = {
 	.sql = "SELECT pg_catalog.array_agg(u.id ORDER BY u.n)"
 	" FROM pg_catalog.unnest($2) WITH ORDINALITY AS u (id, n)"

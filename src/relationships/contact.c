@@ -3,8 +3,8 @@
  *	  Who may begin a direct conversation with whom.
  *
  * That follows from blocks, from what the other one has set, and from who follows
- * whom.  Who is refused is not told which of them it was: a block looks like a
- * setting.
+ * whom.  A user who is refused is not told which of them it was: a block looks
+ * like a setting.
  */
 #include "postgres.h"
 
@@ -18,7 +18,7 @@
 	"EXISTS (SELECT FROM chatrel.relationships r" \
 	" WHERE r.follower_id" EQ follower " AND r.followed_id" EQ followed ")"
 
-/* The first of the users $2 who does not hear $1; who has set nothing hears everybody. */
+/* The first of the users $2 to whom $1 may not write; everybody may who has set nothing. */
 static SqlPlan refusing = {
 	.sql = "SELECT u.id FROM pg_catalog.unnest($2) u (id)"
 	" LEFT JOIN chatrel.user_settings s ON s.user_id" EQ "u.id"

@@ -2,7 +2,7 @@
  * deciding.c
  *	  Who may follow a user: what the user decides about requests and followers.
  *
- * Who is rejected, or followed until now, is not told.
+ * A user who is rejected, or no longer follows by this, is not told.
  */
 #include "postgres.h"
 
@@ -32,7 +32,7 @@ PG_FUNCTION_INFO_V1(chatrel_accept_follow);
 PG_FUNCTION_INFO_V1(chatrel_reject_follow);
 PG_FUNCTION_INFO_V1(chatrel_remove_follower);
 
-/* Each of them does it to one user, and returns whether there was something to do. */
+/* About one follower; each returns whether there was something to do. */
 typedef bool (*Decision) (int64 follower_id, int64 followed_id, char *const *names);
 
 static bool

@@ -2,7 +2,7 @@
  * follow_events.c
  *	  What users hear of who follows them, or wants to.
  *
- * The other one hears of it, on the own channel, and the gateways do.
+ * The other one hears of it, on its own channel, and so do the gateways.
  */
 #include "postgres.h"
 

@@ -8,8 +8,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "funcapi.h"
-#include "utils/builtins.h"
 
 #include "core/check.h"
 #include "core/identity.h"
@@ -153,7 +151,8 @@ static SqlPlan suggestions = {
 /* Of blocks and mutes only the user's own */
 static SqlPlan relationships_to = {
 	.sql = "SELECT wanted.id, mine.id IS NOT NULL, theirs.id IS NOT NULL, mine.follow_type,"
-	" " REQUESTED("$1", "wanted.id") ", " MADE_BLOCK("$1", "wanted.id") ", " MUTED("$1", "wanted.id")
+	" " REQUESTED("$1", "wanted.id") ", " MADE_BLOCK("$1", "wanted.id") ","
+	" " MUTED("$1", "wanted.id")
 	" FROM pg_catalog.unnest($2) WITH ORDINALITY AS wanted (id, n)"
 	" LEFT JOIN chatrel.relationships mine"
 	" ON mine.follower_id" EQ "$1 AND mine.followed_id" EQ "wanted.id"
@@ -208,9 +207,9 @@ chatrel_is_following(PG_FUNCTION_ARGS)
 }
 
 /*
- * For a policy of an application's table: who may not see a row has no error.  A
- * block ends the follow and a protected user has accepted it, so that the follow
- * says it all.
+ * For a policy of an application's table: a user who may not see a row has no
+ * error.  A block ends the follow and a protected user has accepted it, so that the
+ * follow says it all.
  */
 Datum
 chatrel_may_view_posts(PG_FUNCTION_ARGS)

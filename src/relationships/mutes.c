@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 
 #include "core/check.h"
@@ -33,7 +32,7 @@ static SqlPlan mute_remove = {
 	PLAN_ARGS(INT8OID, INT8OID)
 };
 
-/* $3 is not looked at to take one away. */
+/* To take a mute away, any $3 will do. */
 static SqlPlan mute_exists = {
 	.sql = "SELECT " TIME_OR("m.until", "infinity") EQ TIME_OR("$3", "infinity")
 	" FROM chatrel.user_mutes m"
@@ -96,10 +95,7 @@ require_until(FunctionCallInfo fcinfo, int argno)
 {
 	TimestampTz until = require_datetime(fcinfo, argno, "until");
 
-	if (until <= GetCurrentTransactionStartTimestamp())
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("until must be a time to come")));
+	check_to_come(until, "until");
 	return until;
 }
 

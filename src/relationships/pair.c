@@ -3,18 +3,17 @@
  *	  Locks two users, one of whom does something about the other.
  *
  * Whoever writes that one user follows another, asks to, or does not want to hear
- * of it holds the rows of both FOR SHARE, against which stands the lock of a
+ * of it holds the rows of both FOR SHARE, which conflicts with the lock of a
  * deletion; so nobody begins something with a user that is gone.  Whoever decides
  * what the others may begin, by a block or by being protected, locks its own row
- * FOR NO KEY UPDATE, against which stands FOR SHARE; so it waits for what has
- * begun, and what comes later sees it.  Neither stands against a check of a
- * foreign key, nor against a send.
+ * FOR NO KEY UPDATE, which conflicts with FOR SHARE; so it waits for what has
+ * begun, and what comes later sees it.  Neither conflicts with the check of a
+ * foreign key, nor with a send.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
 
-#include "core/check.h"
 #include "core/identity.h"
 #include "core/plans.h"
 #include "relationships/pair.h"

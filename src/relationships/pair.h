@@ -5,12 +5,12 @@
 #ifndef CHATREL_PAIR_H
 #define CHATREL_PAIR_H
 
-#include "fmgr.h"
+#include "core/compat.h"
 
 /*
  * Between owner_begin() and owner_end().  They fail where a user does not exist,
  * and keep it from being deleted until the transaction ends.  The names of both, in
- * the order given, are for who wants them.
+ * the order given, go into names unless it is null.
  */
 extern void lock_pair(int64 user_id, int64 other_id, char **names);
 extern void lock_pair_alone(int64 user_id, int64 other_id);

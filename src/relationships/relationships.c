@@ -16,9 +16,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "funcapi.h"
 #include "utils/array.h"
-#include "utils/builtins.h"
 
 #include "core/check.h"
 #include "core/errors.h"
@@ -35,18 +33,18 @@ static SqlPlan follow_add = {
 	" SELECT $1, $2, $3"
 	" WHERE NOT " BLOCKED("$1", "$2") " AND NOT " PROTECTED("$2")
 	" AND NOT " REQUESTED("$1", "$2")
-	" ON CONFLICT (follower_id, followed_id) DO NOTHING RETURNING id",
-	.expected = SPI_OK_INSERT_RETURNING,
+	" ON CONFLICT (follower_id, followed_id) DO NOTHING",
+	.expected = SPI_OK_INSERT,
 	PLAN_ARGS(INT8OID, INT8OID, TEXTOID),
 	.by_index = true
 };
 
-/* What was accepted: asked before, and by the one whom it concerns. */
+/* What was accepted: the follower has asked, and the followed user has agreed. */
 static SqlPlan follow_add_accepted = {
 	.sql = "INSERT INTO chatrel.relationships (follower_id, followed_id, follow_type)"
 	" VALUES ($1, $2, $3)"
-	" ON CONFLICT (follower_id, followed_id) DO NOTHING RETURNING id",
-	.expected = SPI_OK_INSERT_RETURNING,
+	" ON CONFLICT (follower_id, followed_id) DO NOTHING",
+	.expected = SPI_OK_INSERT,
 	PLAN_ARGS(INT8OID, INT8OID, TEXTOID)
 };
 
@@ -83,7 +81,7 @@ static SqlPlan many_lock = {
 	PLAN_ARGS(INT8OID, INT8ARRAYOID)
 };
 
-/* $3 is who was locked: who comes back after that is missing all the same. */
+/* $3 are those who were locked: one who comes back after that is missing all the same. */
 static SqlPlan many_missing = {
 	.sql = "SELECT wanted.id FROM (VALUES ($1, 0::pg_catalog.int8)"
 	" UNION ALL SELECT id, n FROM pg_catalog.unnest($2) WITH ORDINALITY AS list (id, n))"
@@ -157,11 +155,7 @@ require_follow_type(FunctionCallInfo fcinfo, int argno)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s must not be empty", "follow_type")));
-	if (bytes > MAX_FOLLOW_TYPE)
-		ereport(ERROR,
-				(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
-				 errmsg("%s is too long", "follow_type"),
-				 errdetail("It has %d bytes; the limit is %d.", bytes, MAX_FOLLOW_TYPE)));
+	check_bytes(bytes, MAX_FOLLOW_TYPE, "follow_type");
 	return follow_type;
 }
 
@@ -182,7 +176,7 @@ record_followed(int64 follower_id, int64 followed_id, const char *username, text
 	record_follow_event("followed", follower_id, followed_id, username, follow_type);
 }
 
-/* What became of a call, for each of those whom it named */
+/* Of those whom a call names: how many are followed now, and how many in another way */
 typedef struct FollowOutcome
 {
 	uint64		added;
@@ -264,7 +258,7 @@ remove_follow(int64 follower_id, int64 followed_id)
 	error_change_suppressed("relationships");
 }
 
-/* The other one hears of it, unless it was only asked. */
+/* The other one hears of it, unless there was only a request. */
 static bool
 unfollow(int64 follower_id, int64 followed_id)
 {
@@ -280,8 +274,9 @@ unfollow(int64 follower_id, int64 followed_id)
 }
 
 /*
- * Makes what was asked and accepted so; both users hear of it.  Names in the order of
- * the users.  Who follows already, and wanted to in another way, does not begin to.
+ * Does what was asked and is accepted; both users hear of it.  The names are in the
+ * order of the users.  A user who follows already, and asked to in another way, is
+ * not said to begin to.
  */
 void
 add_accepted_follow(int64 follower_id, int64 followed_id, char *const *names, text *follow_type)

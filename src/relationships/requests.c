@@ -3,8 +3,8 @@
  *	  Who has asked to follow a protected user, or to follow it in another way.
  *
  * A request waits until it is accepted, rejected, withdrawn by unfollow() or ended
- * by a block.  It outlives the protection; who then follows without asking has no
- * request any more.
+ * by a block.  It outlives the protection; a user who then follows without asking
+ * has no request any more.
  *
  * Of one follower and one followed the request is written before the relationship.
  */
@@ -28,7 +28,7 @@ static SqlPlan requests_lock = {
 	.by_index = true
 };
 
-/* Nobody is asked any more who is followed so, or can be without. */
+/* Those who are followed in that way, or can be without, are not asked any more. */
 static SqlPlan requests_drop = {
 	.sql = "DELETE FROM chatrel.follow_requests q"
 	" WHERE q.follower_id" EQ "$1 AND q.followed_id" EQ "ANY ($2)"

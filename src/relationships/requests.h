@@ -11,12 +11,12 @@
 #define PROTECTED(user_id) \
 	"EXISTS (SELECT FROM chatrel.user_settings s WHERE s.user_id" EQ user_id " AND s.protected)"
 
-/* A condition: does one user's request to another wait? */
+/* A condition: is one user's request to another waiting? */
 #define REQUESTED(follower_id, followed_id) \
 	"EXISTS (SELECT FROM chatrel.follow_requests q" \
 	" WHERE q.follower_id" EQ follower_id " AND q.followed_id" EQ followed_id ")"
 
-/* A condition: does one user follow another so? */
+/* A condition: does one user follow another in that way? */
 #define FOLLOWED_AS(follower_id, followed_id, follow_type) \
 	"EXISTS (SELECT FROM chatrel.relationships r" \
 	" WHERE r.follower_id" EQ follower_id " AND r.followed_id" EQ followed_id \

@@ -11,7 +11,6 @@
 #include "utils/builtins.h"
 
 #include "core/check.h"
-#include "core/errors.h"
 #include "core/identity.h"
 #include "core/json.h"
 #include "delivery/record.h"

@@ -20,23 +20,23 @@
 #include "port/pg_bswap.h"
 #include "tsearch/ts_utils.h"
 #include "utils/array.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
 
+#include "core/check.h"
 #include "core/compat.h"
 #include "search/language.h"
 #include "search/search.h"
 
-/* As to_tsvector() begins, before it makes room for more. */
+/* What to_tsvector() begins with, before it makes room for more */
 #define BYTES_PER_WORD	6
 
 PG_FUNCTION_INFO_V1(chatrel_message_keys);
 PG_FUNCTION_INFO_V1(chatrel_query_keys);
 
 /*
- * Full text search tells of each word that is too long, or of a query that has none.
- * Who sends does not ask for an index; and to whom a search tells something of a
- * message that it has come upon, it must be one of the searcher's groups.
+ * Full text search raises a notice of each word that is too long, and of a query that
+ * has none.  Those who send have not asked for an index; and a search must not tell of
+ * messages that it only comes upon, which may be those of others' groups.
  */
 int
 hush_notices(void)
@@ -49,7 +49,7 @@ hush_notices(void)
 	return nest_level;
 }
 
-/* Only a text that is longer than a word may be can have one of which there is a notice. */
+/* There is a notice only of a text that is longer than a word may be. */
 static void
 parse_quietly(Oid language, ParsedText *parsed, char *text, int bytes)
 {
@@ -117,11 +117,13 @@ Datum
 chatrel_query_keys(PG_FUNCTION_ARGS)
 {
 	int64		group_id = PG_GETARG_INT64(0);
+	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(1);
 	Datum	   *words;
 	int			count;
 	Datum	   *keys;
 
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), TEXTOID, -1, false, TYPALIGN_INT,
+	check_no_nulls(array, "words");
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT,
 					  &words, NULL, &count);
 	keys = palloc_array(Datum, count);
 	for (int i = 0; i < count; i++)

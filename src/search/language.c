@@ -9,9 +9,9 @@
  *
  * The function that the index is made of is declared immutable, and reads that row
  * all the same.  A trigger makes that true: it rebuilds the index with whatever
- * changes the row.  The rebuilding waits for all who write messages, and who
- * writes after it sees what it has seen, whatever the isolation level: the row is
- * read as the catalogues are, as it has been committed last.
+ * changes the row.  The rebuilding waits for all who write messages, and those who
+ * write after it see what it has seen, whatever the isolation level: the row is
+ * read as the catalogues are, as it was committed last.
  */
 #include "postgres.h"
 
@@ -101,7 +101,7 @@ search_language(void)
 	return DatumGetObjectId(DirectFunctionCall1(regconfigin, CStringGetDatum(language_name())));
 }
 
-/* The same, for who goes by the index: it keeps it, until the transaction ends. */
+/* The same, for a caller that uses the index: until the transaction ends it stays so. */
 Oid
 lock_search_language(void)
 {
@@ -129,7 +129,7 @@ qualified_name(Oid language)
 	return name;
 }
 
-/* Rebuilds the index even if it is the one that there is: its dictionaries may have changed. */
+/* Rebuilds the index for the language that it has, too: its dictionaries may have changed. */
 Datum
 chatrel_set_search_language(PG_FUNCTION_ARGS)
 {
@@ -148,7 +148,7 @@ chatrel_set_search_language(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* So that who would drop the configuration hears of the index that needs it. */
+/* So that whoever would drop the configuration is told of the index that needs it. */
 static void
 depend_on_language(void)
 {

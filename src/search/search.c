@@ -8,9 +8,10 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "catalog/pg_type.h"
 #include "funcapi.h"
-#include "tsearch/ts_utils.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
@@ -38,7 +39,10 @@ enum
 /*
  * $1 the groups, $2 the words, $3 before_id, $4 whether their words will do, $5 the language.
  * The index gives all there are, which are put in order by their ids alone; of what
- * they say only so much is read, and looked at, as the page takes.
+ * they say only so much is read, and looked at, as the page takes.  A session may keep
+ * the plan that was made while the table was small, when any way seems as good.  Hence
+ * the subtraction of 0, so that no other index fits, and OFFSET 0 at the end, so that
+ * the messages are looked up one by one.
  */
 #define MESSAGES_THAT_HAVE(words) \
 	"SELECT " MESSAGE_COLUMNS("t") " FROM (" \
@@ -46,9 +50,10 @@ enum
 	" FROM pg_catalog.unnest($1) g (group_id), chatrel.groups_messages i" \
 	" WHERE chatrel.message_keys(i.group_id, i.message)" \
 	" OPERATOR(pg_catalog." words ") chatrel.query_keys(g.group_id, $2)" \
-	" AND i.message IS NOT NULL AND i.id" LT "$3" \
+	" AND i.message IS NOT NULL AND i.id OPERATOR(pg_catalog.-) 0" LT "$3" \
 	" ORDER BY i.id DESC OFFSET 0" \
-	") f JOIN chatrel.groups_messages t ON t.group_id" EQ "f.group_id AND t.id" EQ "f.id" \
+	") f CROSS JOIN LATERAL (SELECT * FROM chatrel.groups_messages m" \
+	" WHERE m.group_id" EQ "f.group_id AND m.id" EQ "f.id OFFSET 0) t" \
 	" WHERE $4 OR pg_catalog.to_tsvector($5, pg_catalog.substr(t.message, 1, " \
 	CppAsString2(SEARCHED_CHARACTERS) ")) OPERATOR(pg_catalog.@@) $6" \
 	" ORDER BY f.id DESC LIMIT $7"
@@ -98,7 +103,7 @@ without_rows_of_minuses(const text *query)
 	return result;
 }
 
-/* One that is empty finds nothing, as one of stop words does: people clear the field. */
+/* An empty one finds nothing, as one of stop words does: people clear the field. */
 static text *
 require_query(FunctionCallInfo fcinfo)
 {

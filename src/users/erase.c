@@ -4,7 +4,7 @@
  *	  keep their shape.
  *
  * What remains is a deleted user called "deleted user N", whose messages have no
- * texts.  It can be done again, and to who was deleted long ago.
+ * texts.  It can be done again, and to a user who was deleted long ago.
  */
 #include "postgres.h"
 
@@ -20,14 +20,14 @@
 #include "users/link_triggers.h"
 #include "users/users.h"
 
-/* Locked, for it may come back by the row of a linked table. */
+/* Locked, since it may come back by the row of a linked table. */
 static SqlPlan user_lock = {
 	.sql = "SELECT deleted_at IS NULL FROM chatrel.users WHERE id" EQ "$1 FOR UPDATE",
 	.expected = SPI_OK_SELECT,
 	PLAN_ARGS(INT8OID)
 };
 
-/* The name of a deleted user need not be its own alone. */
+/* The name of a deleted user need not be unique. */
 static SqlPlan user_forget = {
 	.sql = "UPDATE chatrel.users SET username = $2, role_name = NULL"
 	" WHERE id" EQ "$1 AND deleted_at IS NOT NULL",
@@ -37,7 +37,7 @@ static SqlPlan user_forget = {
 
 PG_FUNCTION_INFO_V1(chatrel_erase_user);
 
-/* Who is still there is deleted; whom another table says to be there is deleted in that. */
+/* A user who is still there is deleted; a linked one has to be deleted in its table before. */
 static void
 delete_first(Datum *values)
 {

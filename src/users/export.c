@@ -25,7 +25,7 @@
 #define PART(kind, document, rows) \
 	"(SELECT '" kind "', pg_catalog.jsonb_build_object(" document ") FROM chatrel." rows ")"
 
-/* Who is followed or follows: of either only the other's id */
+/* Those whom the user follows, or who follow it: of the others only the ids */
 #define FOLLOWS(kind, other, side) \
 	PART(kind, "'user_id', " JSON_ID(other) ", 'follow_type', f.follow_type," \
 		 " 'created_at', f.created_at, 'updated_at', f.updated_at", \

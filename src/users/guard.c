@@ -62,8 +62,8 @@ check_names(void)
 }
 
 /*
- * Who writes users in the replica role does so by a trigger that fires always, or to
- * repair: what follows must follow there too, as counted follows and unique names.
+ * In the replica role users are written by a trigger that always fires, or to repair:
+ * what depends on them, such as the counting of follows, must be done there too.
  */
 int
 origin_begin(void)

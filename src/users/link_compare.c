@@ -229,7 +229,7 @@ check_new_names(const PlanResult *found)
 			check_username(result_cstring(found, i, DRIFT_LINKED_NAME));
 }
 
-/* The users of the table that have one problem, as arrays for a plan; how many they are. */
+/* The users of the table that have one problem, as arrays for a plan; returns how many. */
 static uint64
 linked_users(const PlanResult *found, const char *problem, Datum *values)
 {

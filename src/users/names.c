@@ -1,6 +1,6 @@
 /*
  * names.c
- *	  What users are called: who has a name, and giving one another.
+ *	  What users are called: finding a user by the name, and renaming one.
  */
 #include "postgres.h"
 
@@ -26,7 +26,7 @@ static SqlPlan user_by_name = {
 	PLAN_ARGS(TEXTOID)
 };
 
-/* Locked first: a name that others take is looked for when nobody else renames this user. */
+/* Locked first, so that nobody else renames this user while the new name is looked for. */
 static SqlPlan user_lock = {
 	.sql = "SELECT username" EQ "$2 FROM chatrel.users"
 	" WHERE id" EQ "$1 AND deleted_at IS NULL FOR UPDATE",

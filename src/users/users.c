@@ -29,7 +29,7 @@
 #define CREATED_USER \
 	" RETURNING id, username, role_name, created_at, deleted_at"
 
-/* A user that brought its own id can have taken the next one: restored, imported or once mirrored. */
+/* A user that brought its own id may have taken the next one: restored, imported, mirrored. */
 static SqlPlan user_create = {
 	.sql = CREATE_USER " ON CONFLICT (id) DO NOTHING" CREATED_USER,
 	.expected = SPI_OK_INSERT_RETURNING,
@@ -106,7 +106,7 @@ check_user_free(Datum *values, const char *nulls)
 	error_role_taken(NameStr(*DatumGetName(values[1])));
 }
 
-/* A session that comes first between the check and the INSERT makes it fail, as with any unique index. */
+/* One who comes first between the check and the INSERT makes it fail, as with any unique index. */
 static PlanResult
 create_user(Datum *values, const char *nulls)
 {

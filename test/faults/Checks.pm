@@ -273,11 +273,28 @@ my $COUNTERS = q{
 	CROSS JOIN LATERAL chatrel.follow_counts(u.id, 1) c
 	WHERE u.deleted_at IS NULL AND (c.following <> f.n OR c.followers <> r.n)};
 
+my $MEMBER_COUNTERS = q{
+	SELECT g.id, c.members, m.n FROM chatrel.groups g
+	CROSS JOIN LATERAL (SELECT coalesce(sum(members), 0) FROM chatrel.groups_counters WHERE group_id = g.id) c (members)
+	CROSS JOIN LATERAL (SELECT count(*) FROM chatrel.groups_members WHERE group_id = g.id) m (n)
+	WHERE c.members <> m.n};
+
 sub check_counters
 {
 	my ($world) = @_;
 
-	return map { 'counters: ' . join ' ', @$_ } rows($world, 'SELECT * FROM chatrel.verify_follow_counts()'), rows($world, $COUNTERS);
+	return map { 'counters: ' . join ' ', @$_ } rows($world, 'SELECT * FROM chatrel.verify_follow_counts()'), rows($world, $COUNTERS),
+		map { 'members: ' . join ' ', @$_ } rows($world, $MEMBER_COUNTERS);
+}
+
+# User 1 and who calls every function in vain: for good nobody changes that.
+sub check_owners
+{
+	my ($world) = @_;
+
+	return map { "group $_->[0] has $_->[1] owners" } rows($world, q{
+		SELECT g.id, count(m.user_id) FROM chatrel.groups g LEFT JOIN chatrel.groups_members m ON m.group_id = g.id AND m.role = 'owner'
+		WHERE g.id = ANY (?) GROUP BY g.id HAVING count(m.user_id) <> 2}, $world->{groups});
 }
 
 # What the log has that it must not have.

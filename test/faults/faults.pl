@@ -98,7 +98,7 @@ sub set_up_world
 		GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA chatrel TO app});
 	my $admin = Fault::admin($world);
 
-	$world->{groups} = [ 1, map { value($admin, 'SELECT (chatrel.create_group(?, as_user => 1)).id', "group $_") } 2 .. 4 ];
+	$world->{groups} = [ 1, map { value($admin, 'SELECT (chatrel.create_group(?, true, as_user => 1)).id', "group $_") } 2 .. 4 ];
 	$world->{$_} = new_user($world, $_) foreach qw(watcher hasty caller leaver);
 	foreach my $person (Load::people())
 	{
@@ -109,6 +109,9 @@ sub set_up_world
 	{
 		value($admin, 'SELECT chatrel.join_group(?, ?)', $_, $user) foreach @{ $world->{groups} };
 	}
+	# Who calls every function owns the groups, and people pin what is on the wall
+	value($admin, q{SELECT chatrel.set_role(?, ?, 'owner', 1)}, $_, $world->{caller}) foreach @{ $world->{groups} };
+	value($admin, q{SELECT chatrel.set_role(1, ?, 'moderator', 1)}, $_->[0]) foreach values %{ $world->{own} };
 	$world->{wall} = { map { $_ => value($admin, q{SELECT (chatrel.send_group_message(1, 'wall 0', as_user => ?)).id}, $world->{own}{$_}[0]) } Load::people() };
 	Checks::check_state($world);
 	return;
@@ -201,7 +204,8 @@ sub checks
 		[ 'messages of earlier rounds as they were', Checks::check_earlier($world) ],
 		[ 'clients met with nothing else, and nobody sent after leaving', @{ $found->{wrong} } ],
 		(map { [ "as acknowledged: $_", @{ $state{$_} } ] } sort keys %state),
-		[ 'follow counters', Checks::check_counters($world) ],
+		[ 'counters of follows and of members', Checks::check_counters($world) ],
+		[ 'groups have the owners they had', Checks::check_owners($world) ],
 		[ 'who syncs has what there is, once', Checks::check_watchers($world, $kind) ],
 		[ 'the gateway', Checks::check_gateway($world, $kind) ],
 		[ 'log', Checks::check_log($world, $kind) ],

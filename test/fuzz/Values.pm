@@ -4,7 +4,8 @@
 # many calls get far; the others are at bounds and beyond them.
 #
 # Words used here
-#   loot   cursors, whiteboards and messages that earlier calls have returned, to be changed and passed again
+#   loot   cursors, whiteboards, messages and tokens that earlier calls have returned, to be changed and passed
+#          again
 
 package Values;
 
@@ -22,7 +23,7 @@ our $strangers = 0.1;    # how often to act as somebody else
 my $HARMLESS = 45;       # ids up to this are tried most
 my $LOOT     = 40;       # of each kind that is kept
 my $json     = JSON::PP->new->allow_nonref;
-my %loot     = (cursor => [], whiteboard => [], message => []);
+my %loot     = (cursor => [], whiteboard => [], message => [], token => []);
 my $whiteboard;          # the document that the call is to change
 my $said;                # the message that the call is about: group and id
 my $taken;               # the cursor that the call goes on with, and its user and group
@@ -230,6 +231,7 @@ sub look_for_loot {
 	return if length $value > 100000;
 	keep('cursor', $1) if $value =~ /"cursor": "([^"]+)"/;
 	keep('message', [ $2, $1 ]) while $value =~ /"group_message": \{"id": "?(\d+)"?, [^{}]*?"group_id": "?(\d+)/g;
+	keep('token', $value) if $value =~ /^[0-9a-f]{32}$/;
 	keep('whiteboard', $value) if $value =~ /^\{"id": .*"version": \d/s;
 	return;
 }
@@ -278,6 +280,15 @@ my %NAMED_VALUE = (
 	audience      => sub { chance(0.8) ? one_of(qw('everybody' 'followed' 'friends' 'nobody')) : random_text() },
 	until         => sub { chance(0.6) ? one_of('NULL', "now() + interval '1 s'") : $VALUE{'timestamp with time zone'}->() },
 	query         => sub { chance(0.3) ? random_text() : quote(join '', map { one_of('message', 'x', 'a', ' ', ' ', ' -', '-', '"', ' or ', "\x{2014}", "\x{e9}") } 0 .. rand 40) },
+	visibility    => sub { chance(0.9) ? one_of((qw('public' 'private' NULL)) x 4, "'direct'") : random_text() },
+	join_policy   => sub { chance(0.9) ? one_of(qw('open' 'request' NULL)) : random_text() },
+	posting       => sub { chance(0.9) ? one_of(("'everybody'", 'NULL') x 4, "'moderators'") : random_text() },
+	role          => sub { chance(0.95) ? one_of(qw('owner' 'moderator' 'member')) : random_text() },
+	archived      => sub { one_of(('false') x 8, 'true', 'NULL') },
+	slow_mode     => sub { chance(0.8) ? one_of("'0'", "'1 us'", "'1 ms'", 'NULL') : $VALUE{interval}->() },
+	token         => sub { @{ $loot{token} } && chance(0.8) ? quote(one_of(@{ $loot{token} })) : random_text() },
+	user_ids      => sub { chance(0.7) ? "'{" . join(',', map { 1 + int rand $HARMLESS } 0 .. rand 3) . "}'" : $VALUE{'bigint[]'}->() },
+	expires       => sub { chance(0.7) ? one_of('NULL', "now() + interval '1 s'", "'infinity'") : $VALUE{'timestamp with time zone'}->() },
 	as_user       => sub { $taken ? $taken->{user} : chance($strangers) ? bigint() : one_of(1, 2, 'NULL', 'NULL') },
 );
 

@@ -102,7 +102,7 @@ sub connect_db {
 sub call {
 	my ($function) = @_;
 	$function //= one_of(@functions);
-	$function = one_of(@functions) if $function->{name} =~ /^(?:delete_(?:user|whiteboard)|purge_messages)$/ && chance(0.8);    # or soon none is left
+	$function = one_of(@functions) if $function->{name} =~ /^(?:(?:delete|erase)_(?:user|whiteboard|group)|purge_messages)$/ && chance(0.8);    # or soon none is left
 	my $required = $function->{nargs} - $function->{ndefaults};
 	my $named = $function->{ndefaults} && chance(0.3);
 	my $fits = choose_loot($function->{name});
@@ -201,7 +201,7 @@ sub setting {
 		3 => sub { "SET $local ROLE " . one_of(qw(companion stranger NONE NONE backend), $super ? qw(fuzzer pg_monitor) : ()) });
 }
 
-my @TABLES = qw(users groups groups_members groups_messages events relationships whiteboards stickers);
+my @TABLES = qw(users groups groups_members groups_join_requests groups_messages events relationships whiteboards stickers);
 
 # What others do in such a session: read the tables, and use NOTIFY themselves.
 sub other_statement {

@@ -43,6 +43,34 @@ SELECT 'a deleted message is pinned: ' || p::text
 SELECT 'a member has read what is to come: ' || k::text
 	FROM chatrel.read_marks k WHERE k.message_id > (SELECT last_value FROM chatrel.event_ids);
 
+SELECT 'member counters of group ' || g.id || ': ' || c.members || ', and not ' || m.n
+	FROM chatrel.groups g
+	CROSS JOIN LATERAL (SELECT coalesce(sum(members), 0) FROM chatrel.groups_counters WHERE group_id = g.id) c (members)
+	CROSS JOIN LATERAL (SELECT count(*) FROM chatrel.groups_members WHERE group_id = g.id) m (n)
+	WHERE c.members <> m.n;
+SELECT 'a counter of no group: ' || c::text
+	FROM chatrel.groups_counters c WHERE c.members <> 0 AND NOT EXISTS (SELECT FROM chatrel.groups g WHERE g.id = c.group_id);
+SELECT 'an owner has gone and left members without one: ' || m::text
+	FROM chatrel.groups_members m
+	WHERE NOT EXISTS (SELECT FROM chatrel.groups_members o WHERE o.group_id = m.group_id AND o.role = 'owner')
+		AND EXISTS (SELECT FROM membership_log l WHERE l.group_id = m.group_id AND l.was = 'owner' AND l.id >
+			(SELECT max(id) FROM membership_log j WHERE j.group_id = m.group_id AND j.user_id = m.user_id AND j.was IS NULL));
+SELECT 'a direct conversation has a member that is none of its people, or is above others: ' || m::text
+	FROM chatrel.groups_members m JOIN chatrel.groups g ON g.id = m.group_id
+	WHERE g.visibility = 'direct' AND (m.user_id <> ALL (g.direct_key) OR m.role <> 'member');
+-- who comes back is not in it before somebody calls for it
+SELECT 'a direct conversation lacks one of its people: ' || g::text
+	FROM chatrel.groups g CROSS JOIN unnest(g.direct_key) p (id)
+	WHERE NOT EXISTS (SELECT FROM chatrel.groups_members m WHERE m.group_id = g.id AND m.user_id = p.id)
+		AND NOT EXISTS (SELECT FROM membership_log l WHERE l.group_id = g.id AND l.user_id = p.id AND l.is_now IS NULL);
+SELECT 'a member is banned: ' || b::text
+	FROM chatrel.groups_bans b JOIN chatrel.groups_members m USING (group_id, user_id) WHERE b.until IS NULL OR b.until > now();
+SELECT 'a deleted user is invited, or asks to join: ' || u::text
+	FROM chatrel.users u WHERE u.deleted_at IS NOT NULL
+		AND (EXISTS (SELECT FROM chatrel.groups_invitations i WHERE i.user_id = u.id)
+			OR EXISTS (SELECT FROM chatrel.groups_join_requests r WHERE r.user_id = u.id));
+SELECT 'a link was used too often: ' || l::text FROM chatrel.groups_links l WHERE l.uses > l.max_uses;
+
 SELECT 'a deleted user is in a group: ' || m::text
 	FROM chatrel.groups_members m JOIN chatrel.users u ON u.id = m.user_id WHERE u.deleted_at IS NOT NULL;
 SELECT 'a deleted user follows or is followed: ' || r::text

@@ -37,11 +37,34 @@ SELECT chatrel.link_users('accounts', 'account_id', 'login', 'gone IS NOT TRUE')
 UPDATE chatrel.users SET role_name = 'fuzzer' WHERE id = 1;
 UPDATE chatrel.users SET role_name = 'companion' WHERE id = 2;
 
+-- what becomes of memberships, in the order in which it happens
+CREATE TABLE membership_log (id bigserial, group_id bigint, user_id bigint, was text, is_now text);
+CREATE FUNCTION log_membership() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+	INSERT INTO public.membership_log (group_id, user_id, was, is_now) VALUES
+		(coalesce(NEW.group_id, OLD.group_id), coalesce(NEW.user_id, OLD.user_id), OLD.role, NEW.role);
+	RETURN NULL;
+END $$;
+CREATE TRIGGER log_membership AFTER INSERT OR DELETE OR UPDATE OF role ON chatrel.groups_members
+	FOR EACH ROW EXECUTE FUNCTION log_membership();
+
 -- every group has its creator, user 1 is in most of them, and in none of the last
 SELECT count(chatrel.create_group('group ' || n, true, as_user => 1 + n % 5)) AS made FROM generate_series(1, 12) n \gset
 SELECT count(chatrel.join_group(g.id, as_user => u)) AS joined
 	FROM chatrel.groups g, generate_series(1, 38) u WHERE (g.id + u) % 3 > 0 AND (g.id < 12 OR u > 1) \gset
 SELECT chatrel.leave_group(12, as_user => 1) AS has_left \gset
+-- in some groups user 1 is above the others, and to some nobody comes without being let in
+SELECT count(chatrel.set_role(m.group_id, m.user_id, CASE (m.group_id + m.user_id) % 3 WHEN 1 THEN 'owner' ELSE 'moderator' END,
+		as_user => 1 + m.group_id % 5)) AS given
+	FROM chatrel.groups_members m WHERE m.role = 'member' AND m.user_id < 8 AND (m.group_id + m.user_id) % 2 = 0 \gset
+SELECT count(chatrel.update_group(g, visibility => CASE g % 4 WHEN 0 THEN 'private' END, join_policy => 'request',
+		description => 'about ' || g, as_user => 1 + g % 5)) AS closed
+	FROM unnest(ARRAY[4, 6, 8]) g \gset
+SELECT count(chatrel.create_invite_link(g, max_uses => 5, as_user => 1 + g % 5)) AS links FROM generate_series(1, 8) g \gset
+SELECT count(chatrel.request_to_join(6, as_user => u)) AS asking FROM unnest(ARRAY[33, 36]) u \gset
+SELECT count(chatrel.invite(g, ARRAY[u, u + 3], as_user => 1 + g % 5)) AS invited
+	FROM (VALUES (4, 2), (5, 4), (8, 4), (12, 1)) pairs (g, u) \gset
+SELECT count(chatrel.ban_member(g, 20 + g, as_user => 1 + g % 5)) AS banned FROM generate_series(1, 12) g \gset
+SELECT count(chatrel.direct_group(ids, as_user => 1)) AS direct FROM (VALUES (ARRAY[2]), (ARRAY[3]), (ARRAY[2, 5])) people (ids) \gset
 SELECT count(chatrel.send_group_message(m.group_id, 'message ' || n || repeat(' ☃', n), as_user => m.user_id)) AS sent
 	FROM chatrel.groups_members m, generate_series(1, 8) n \gset
 SELECT sum(chatrel.follow_many(ids, type, as_user => a)) AS followed FROM (

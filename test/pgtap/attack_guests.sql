@@ -66,7 +66,6 @@ SELECT throws_ok(format('SELECT chatrel.join_by_link(%L)', token), 'P0002', 'inv
 RESET ROLE;
 SELECT is_empty(format($$ SELECT FROM chatrel.groups_links l WHERE strpos(l::text, %L) > 0 $$, :'token'), 'the table does not have the token');
 SELECT is_empty(format($$ SELECT FROM chatrel.events e WHERE strpos(e::text, %L) > 0 $$, :'token'), 'no event has it');
-SELECT is_empty(format($$ SELECT FROM pg_prepared_statements WHERE strpos(statement, %L) > 0 AND NOT from_sql $$, :'token'), 'no plan has it');
 
 ---------------------------------------------------------------------------
 -- blocks, and settings
@@ -83,11 +82,11 @@ RESET ROLE;
 -- who invites somebody does not find out whether it is blocked: fay has blocked gus, and bob nobody
 SELECT chatrel.block(5, 4);
 SELECT (chatrel.create_group('trap', visibility => 'private', as_user => 5)).id AS trap \gset
-SELECT is(chatrel.invite(:trap, '{2}', 5), chatrel.invite(:trap, '{4}', 5), 'an invitation counts, whether or not there is a block');
-SELECT is(chatrel.invite(:trap, '{2}', 5), chatrel.invite(:trap, '{4}', 5), 'and counts once');
+SELECT is(chatrel.invite(:trap, user_ids, 5), 1::bigint, 'an invitation counts, whether or not there is a block: ' || user_ids::text) FROM (VALUES ('{2}'::bigint[]), ('{4}')) v (user_ids);
+SELECT is(chatrel.invite(:trap, '{2,4}', 5), 0::bigint, 'and counts once');
 SELECT results_eq(format('SELECT user_id, invited_by FROM chatrel.group_invitations(%s, as_user => 5)', :trap), $$ VALUES (2::bigint, '{5}'::bigint[]), (4, '{5}') $$, 'and is seen');
 SELECT results_eq($$ SELECT recipient_id FROM chatrel.events WHERE kind = 'invited' AND actor_id = 5 $$, ARRAY[2::bigint], 'but is told to who has not blocked');
-SELECT is(chatrel.withdraw_invitation(:trap, 2, 5), chatrel.withdraw_invitation(:trap, 4, 5), 'and is taken back');
+SELECT ok(chatrel.withdraw_invitation(:trap, 2, 5) AND chatrel.withdraw_invitation(:trap, 4, 5), 'and is taken back');
 
 ---------------------------------------------------------------------------
 -- what EXPLAIN tells
@@ -104,7 +103,7 @@ BEGIN
 		plan := concat_ws(E'\n', plan, line);
 	END LOOP;
 	-- the guess itself is in the plan
-	RETURN regexp_replace(regexp_replace(plan, '''[^'']*''', '?', 'g'), '(user_id|group_id|id|[$]0) = \d+', '\1 = ?', 'g');
+	RETURN regexp_replace(regexp_replace(plan, '''[^'']*''', '?', 'g'), '(user_id|group_id|id|[$]0|col1) = \d+', '\1 = ?', 'g');
 END $$;
 SET LOCAL ROLE tap_eve;
 SET LOCAL enable_seqscan = off;

@@ -1,4 +1,4 @@
--- Who may do what in a group: the matrix of doc/groups.md, tried in every cell (script/check-docs compares the two)
+-- Who may do what in a group: the matrix of doc/roles.md, tried in every cell (script/check-docs compares the two)
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION chatrel;

@@ -76,13 +76,16 @@ SELECT is(pg_temp.seen(), 'hello', 'bob sees nothing of hers any more');
 SELECT throws_ok(format('SELECT chatrel.follow(%s)', :ann), '42501', NULL, 'and cannot ask again');
 SELECT is((SELECT count(*) FROM jsonb_array_elements(chatrel.sync(event_limit => 100) -> 'events') e WHERE e ?| '{unfollowed,blocked}'), 0::bigint, 'nobody tells him');
 
--- a timeline is by the index of the posts, and one look-up a row
+-- a timeline: the newest of each whom cy follows for posts
 SET LOCAL chatrel.user_id = :cy;
 SELECT chatrel.follow(:bob);
 RESET ROLE;
 INSERT INTO posts (author_id, body) SELECT :bob, 'post ' || n FROM generate_series(1, 1000) n;
 SET LOCAL ROLE web;
-SELECT is((SELECT count(*) FROM (SELECT * FROM posts WHERE author_id = :bob ORDER BY id DESC LIMIT 50) page), 50::bigint, 'a page of fifty');
+SELECT results_eq(format($$ SELECT p.body FROM chatrel.relationships r CROSS JOIN LATERAL
+	(SELECT * FROM posts WHERE author_id = r.followed_id ORDER BY id DESC LIMIT 10) p
+	WHERE r.follower_id = %s AND r.follow_type = 'posts' ORDER BY p.id DESC LIMIT 50 $$, :cy),
+	$$ SELECT 'post ' || n FROM generate_series(1000, 991, -1) n $$, 'cy reads a timeline');
 RESET ROLE;
 
 -- the account goes, and the posts with it

@@ -140,7 +140,7 @@ SET chatrel.edit_window = '1h';
 SELECT message FROM chatrel.edit_message(1, :fresh, 'in time');
 SELECT (pg_temp.fails(format('SELECT chatrel.edit_message(1, %s, ''x'')', :mine))).*;
 SELECT code FROM pg_temp.fails(format('SELECT chatrel.edit_message(1, %s, ''x'')', :future));
-SET chatrel.edit_window = -1;
+SELECT code FROM pg_temp.fails('SET chatrel.edit_window = -1');
 RESET chatrel.edit_window;
 SELECT message FROM chatrel.edit_message(1, :future, 'without a window');
 

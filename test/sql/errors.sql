@@ -206,8 +206,9 @@ SELECT fails('SELECT chatrel.create_group(''one'', true)');
 
 SELECT fails('SELECT chatrel.create_user(''eve'', ''regress_chatrel_no_such_role'')');
 SELECT fails('SELECT chatrel.get_group(''x'')');
-SELECT fails('SELECT chatrel.get_group(9223372036854775808)');
-SELECT fails('SELECT chatrel.get_group()');
+-- the rest of what it says differs between versions
+SELECT split_part(fails('SELECT chatrel.get_group(9223372036854775808)'), E'\n', 1);
+SELECT split_part(fails('SELECT chatrel.get_group()'), E'\n', 1);
 SELECT fails('SELECT chatrel.send_group_message(1, ''x'', ''yesterday at noon'')');
 SELECT fails('SELECT chatrel.send_group_message(1, convert_from(''\xff'', ''UTF8''))');
 SELECT fails('SELECT chatrel.mirror_user()');

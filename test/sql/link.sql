@@ -86,7 +86,9 @@ UPDATE accounts SET id = 1000 WHERE id = 1;
 INSERT INTO accounts (username) VALUES ('');
 INSERT INTO accounts (username) VALUES (repeat('ü', 256));
 -- the link holds on to its columns: to change their types, it has to be ended
+\set VERBOSITY terse
 ALTER TABLE accounts ALTER username TYPE text;
+\set VERBOSITY default
 ALTER TABLE accounts DROP username;
 BEGIN;
 SELECT chatrel.unlink_users();

@@ -89,7 +89,9 @@ UPDATE accounts SET "gone at" = now() WHERE id = 10;
 INSERT INTO accounts VALUES (11, 'hal');
 SELECT users();
 SELECT * FROM chatrel.verify_users();
+\set VERBOSITY terse
 ALTER TABLE accounts ALTER "gone at" TYPE date;
+\set VERBOSITY default
 ALTER TABLE accounts DROP "gone at";
 -- ended, and begun again without it
 SELECT chatrel.unlink_users();

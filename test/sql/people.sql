@@ -335,8 +335,6 @@ SELECT chatrel.erase_user(NULL);
 ROLLBACK TO s;
 
 -- a linked user is deleted in its own table first; renaming is that table's too
-
-
 SAVEPOINT t;
 CREATE TABLE accounts (id bigint PRIMARY KEY, username text NOT NULL);
 INSERT INTO accounts SELECT id, username FROM chatrel.users WHERE deleted_at IS NULL;

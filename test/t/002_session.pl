@@ -251,7 +251,7 @@ is(heard($listener), 'after-prepare', 'prepare: no event of what was refused');
 $pid = $sender->query_safe('SELECT pg_backend_pid()');
 $sender->query_safe('BEGIN');
 $sender->query_safe(q{SELECT chatrel.send_group_message(1, 'killed', as_user => 2)});
-$sender->query_safe(q{SELECT chatrel.leave_group(1, as_user => 1)});
+$sender->query_safe(q{SELECT chatrel.leave_group(1, as_user => 2)});
 my $channel = $node->safe_psql('postgres', 'SELECT channel FROM chatrel.groups_channels WHERE group_id = 1');
 kill 'KILL', $pid;
 $sender->{run}->finish;

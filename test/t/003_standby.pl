@@ -15,16 +15,22 @@ $primary->safe_psql('postgres', q{
 	CREATE EXTENSION chatrel;
 	CREATE ROLE ann;
 	GRANT USAGE ON SCHEMA chatrel TO ann;
-	SELECT chatrel.create_user('ann', 'ann'), chatrel.create_user('bob'), chatrel.create_user('cyd');
+	SELECT chatrel.create_user('ann', 'ann'), chatrel.create_user('bob'), chatrel.create_user('cyd'), chatrel.create_user('dee');
 	SELECT chatrel.create_group('g', true, as_user => 1);
 	SELECT chatrel.send_group_message(1, 'hello', '2024-01-01 00:00+00', as_user => 1);
 	SELECT chatrel.follow(2, as_user => 1), chatrel.follow(1, as_user => 2), chatrel.follow(3, as_user => 2);
 	SELECT chatrel.create_whiteboard(1, as_user => 1);
 	SELECT chatrel.pin_message(1, id, as_user => 1) FROM chatrel.groups_messages;
+	SELECT chatrel.update_group(1, join_policy => 'request', as_user => 1), chatrel.request_to_join(1, as_user => 4);
+	SELECT chatrel.invite(1, '{2}', as_user => 1), chatrel.ban_member(1, 3, as_user => 1);
+	SELECT chatrel.direct_group('{2}', as_user => 4);
+	SELECT chatrel.block(4, as_user => 1), chatrel.mute_user(3, as_user => 1), chatrel.set_direct_messages('friends', as_user => 1);
+	SELECT chatrel.set_protected(true, as_user => 1), chatrel.follow(1, as_user => 3);
 	CREATE TABLE accounts AS SELECT id, username FROM chatrel.users;
 	ALTER TABLE accounts ADD PRIMARY KEY (id);
 });
 
+my $token = $primary->safe_psql('postgres', 'SELECT chatrel.create_invite_link(1, as_user => 1)');
 $primary->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($primary, 'base', has_streaming => 1);
@@ -44,7 +50,7 @@ my %reads = (
 	followers => [ '(SELECT username FROM chatrel.followers())', 'bob' ],
 	following => [ '(SELECT username FROM chatrel.following())', 'bob' ],
 	friends => [ '(SELECT username FROM chatrel.friends())', 'bob' ],
-	get_group => [ 'chatrel.get_group(1)', '{"id": 1, "name": "g", "members": [{"id": 1, "username": "ann"}]}' ],
+	get_group => [ 'chatrel.get_group(1)', '{"id": 1, "name": "g", "members": [{"id": 1, "username": "ann"}], "join_policy": "request"}' ],
 	get_group_with_chat_history => [
 		q{chatrel.get_group_with_chat_history(1, message_limit => 1) #- '{messages,0,id}' -> 'messages'},
 		'[{"message": "streamed", "datetime": "2024-01-01T00:01:00+00:00", "group_id": 1, "sender_id": 1}]' ],
@@ -63,13 +69,18 @@ my %reads = (
 	sync => [ q{jsonb_array_length(jsonb_path_query_array(chatrel.sync(wait => '1 ms'), '$.events[*].group_message'))}, '2' ],
 	sync_all => [ q{jsonb_array_length(jsonb_path_query_array(chatrel.sync_all(), '$.events[*].group_message'))}, '2' ],
 	unread_counts => [ 'chatrel.unread_counts()', '(0,0,0)' ],
-	blocked => [ '(SELECT count(*) FROM chatrel.blocked())', '0' ],
+	blocked => [ '(SELECT username FROM chatrel.blocked())', 'dee' ],
 	export_user => [ q{(SELECT document ->> 'username' FROM chatrel.export_user(1) WHERE kind = 'user')}, 'ann' ],
 	find_user => [ q{(chatrel.find_user('ann')).id}, '1' ],
-	follow_requests => [ '(SELECT count(*) FROM chatrel.follow_requests())', '0' ],
+	follow_requests => [ '(SELECT username FROM chatrel.follow_requests())', 'cyd' ],
 	may_view_posts => [ 'chatrel.may_view_posts(2)::text', 'true' ],
-	muted_users => [ '(SELECT count(*) FROM chatrel.muted_users())', '0' ],
-	user_settings => [ 'chatrel.user_settings()', '{"protected": false, "direct_messages": "everybody"}' ],
+	muted_users => [ '(SELECT username FROM chatrel.muted_users())', 'cyd' ],
+	user_settings => [ 'chatrel.user_settings()', '{"protected": true, "direct_messages": "friends"}' ],
+	banned_members => [ '(SELECT user_id FROM chatrel.banned_members(1))', '3' ],
+	find_groups => [ q{(SELECT name || ' ' || member_count FROM chatrel.find_groups('g'))}, 'g 1' ],
+	group_invitations => [ '(SELECT username FROM chatrel.group_invitations(1))', 'bob' ],
+	invitations => [ '(SELECT name FROM chatrel.invitations(as_user => 2))', 'g' ],
+	join_requests => [ '(SELECT username FROM chatrel.join_requests(1))', 'dee' ],
 	verify_follow_counts => [ '(SELECT count(*) FROM chatrel.verify_follow_counts())', '0' ],
 );
 
@@ -115,6 +126,25 @@ my %writes = (
 	unlink_users => 'chatrel.unlink_users()',
 	unlisten => 'chatrel.unlisten()',
 	unpin_message => "chatrel.unpin_message(1, $first)",
+	archive_group => 'chatrel.archive_group(1)',
+	ban_member => 'chatrel.ban_member(1, 2)',
+	create_invite_link => 'chatrel.create_invite_link(1)',
+	decide_join_request => 'chatrel.decide_join_request(1, 4, true)',
+	decline_invitation => 'chatrel.decline_invitation(1, as_user => 2)',
+	delete_group => 'chatrel.delete_group(1)',
+	direct_group => q{chatrel.direct_group('{3}')},
+	invite => q{chatrel.invite(1, '{4}')},
+	join_by_link => "chatrel.join_by_link('$token', as_user => 2)",
+	mute_member => 'chatrel.mute_member(1, 2)',
+	remove_member => 'chatrel.remove_member(1, 2)',
+	request_to_join => 'chatrel.request_to_join(1, as_user => 4)',
+	revoke_invite_links => 'chatrel.revoke_invite_links(1)',
+	set_role => q{chatrel.set_role(1, 1, 'owner')},
+	unban_member => 'chatrel.unban_member(1, 3)',
+	unmute_member => 'chatrel.unmute_member(1, 2)',
+	update_group => q{chatrel.update_group(1, 'changed')},
+	withdraw_invitation => 'chatrel.withdraw_invitation(1, 2)',
+	withdraw_join_request => 'chatrel.withdraw_join_request(1, as_user => 4)',
 	verify_users => '* FROM chatrel.verify_users(true)',
 );
 
@@ -132,7 +162,8 @@ foreach my $function (sort keys %reads)
 
 	is(eval { value($ann, "SELECT $call") } // $ann->errstr, $result, "works: $function");
 }
-is(value($ann, 'SELECT count(*) FROM chatrel.my_groups(as_user => 2)'), 0, 'works: no groups');
+is(value($ann, 'SELECT count(*) FROM chatrel.my_groups(as_user => 3)'), 0, 'works: no groups');
+is(value($ann, q{SELECT chatrel.direct_group('{4}', as_user => 2) ->> 'id'}), 2, 'works: a direct conversation that there is');
 is($standby->safe_psql('postgres', 'SET ROLE ann; SELECT message FROM chatrel.groups_messages WHERE group_id = 1 ORDER BY id'),
 	"hello\nstreamed", 'works: reading the table under row level security');
 

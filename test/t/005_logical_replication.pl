@@ -35,7 +35,18 @@ sub do_everything
 		SELECT chatrel.edit_message(group_id, id, '$text', as_user => 1), chatrel.add_reaction(group_id, id, '$text', as_user => 2),
 			chatrel.pin_message(group_id, id, as_user => 1), chatrel.mark_read(group_id, id, as_user => 3)
 		FROM chatrel.group_messages(1, message_limit => 1, as_user => 1);
+		SELECT chatrel.update_group(1, slow_mode => '0', posting => 'everybody', join_policy => 'open', as_user => 1);
 		SELECT chatrel.leave_group(1, as_user => 2), chatrel.join_group(1, as_user => 2);
+		SELECT chatrel.unban_member(1, 7, as_user => 1), chatrel.unmute_member(1, 4, as_user => 1), chatrel.set_role(1, 3, 'member', as_user => 1);
+		SELECT chatrel.revoke_invite_links(1, as_user => 1), chatrel.decline_invitation(1, as_user => 5), chatrel.withdraw_join_request(1, as_user => 6);
+		SELECT chatrel.unblock(4, as_user => 7), chatrel.unmute_user(4, as_user => 7);
+		SELECT chatrel.update_group(1, description => '$text', slow_mode => '1 s', posting => 'moderators', join_policy => 'request', as_user => 1);
+		SELECT chatrel.invite(1, '{5}', as_user => 1), chatrel.create_invite_link(1, '3000-01-01', 7, as_user => 1), chatrel.request_to_join(1, as_user => 6);
+		SELECT chatrel.ban_member(1, 7, '3000-01-01', as_user => 1), chatrel.set_role(1, 3, 'moderator', as_user => 1), chatrel.mute_member(1, 4, as_user => 3);
+		SELECT chatrel.direct_group('{2, 3}', as_user => 1), chatrel.create_group('$text', true, 'private', metadata => '{"a": "$text"}', as_user => 2);
+		SELECT chatrel.set_protected(true, as_user => 7), chatrel.follow(7, '$text', as_user => 1), chatrel.unfollow(7, as_user => 2), chatrel.follow(7, as_user => 2);
+		SELECT chatrel.block(4, as_user => 7), chatrel.mute_user(4, '3000-01-01', as_user => 7), chatrel.set_direct_messages('friends', as_user => 7);
+		SELECT chatrel.send_group_message(1, 'long ago', '1999-12-31', as_user => 1), chatrel.purge_messages('2000-01-01', 1);
 		SELECT chatrel.follow(2, as_user => 1), chatrel.follow(1, as_user => 2), chatrel.follow(3, 'name_only', as_user => 2);
 		SELECT chatrel.unfollow(3, as_user => 2);
 		SELECT chatrel.change_whiteboard(1, '{"stickers": [{"url": "u", "title": "$text"}]}', 'delete', as_user => 1);
@@ -47,9 +58,8 @@ sub do_everything
 	return;
 }
 
-set_up($publisher);
-$publisher->safe_psql('postgres', 'UPDATE chatrel.groups_members SET role = \'owner\' WHERE user_id = 1');
-$publisher->safe_psql('postgres', 'SELECT chatrel.create_whiteboard(1, as_user => 1)');
+set_up($publisher, users => 7);
+$publisher->safe_psql('postgres', 'SELECT chatrel.create_whiteboard(1, as_user => 1), chatrel.leave_group(1, as_user => 5), chatrel.leave_group(1, as_user => 6)');
 do_everything('before');
 my $old_cursor = $publisher->safe_psql('postgres', q{SELECT chatrel.sync(as_user => 1) ->> 'cursor'});
 
@@ -61,15 +71,20 @@ is(contents($subscriber), contents($publisher), 'what was there is copied');
 
 do_everything($_) foreach 'while', 'after';
 $publisher->safe_psql('postgres', q{
-	SELECT chatrel.create_group('that goes', true, as_user => 1), chatrel.send_group_message(2, 'too', as_user => 1);
-	DELETE FROM chatrel.groups WHERE id = 2;
+	SELECT chatrel.update_group(1, posting => 'everybody', as_user => 1);
+	SELECT chatrel.create_group('that goes', true, as_user => 1);
+	SELECT chatrel.send_group_message(id, 'too', as_user => 1) FROM chatrel.groups WHERE name = 'that goes';
+	SELECT chatrel.delete_group(id, as_user => 1) FROM chatrel.groups WHERE name = 'that goes';
 });
 $publisher->wait_for_catchup('chat');
 is(contents($subscriber), contents($publisher), 'and so is what is written then');
+unlike(contents($publisher), qr/: 0\|/, 'which is something in every table');
 
 # It is read there
 is($subscriber->safe_psql('postgres', q{SELECT string_agg(message, ' ' ORDER BY id) FROM chatrel.group_messages(1, as_user => 1)}),
 	'before while after', 'the functions read it');
+is($subscriber->safe_psql('postgres', q{SELECT (SELECT member_count FROM chatrel.find_groups('g1', as_user => 1)) = (SELECT count(*) FROM chatrel.groups_members WHERE group_id = 1)}),
+	't', 'the members are counted');
 is($subscriber->safe_psql('postgres', 'SELECT chatrel.follow_counts(as_user => 1)'), '(1,1)', 'so do the counters');
 is($subscriber->safe_psql('postgres', 'SELECT count(*) FROM chatrel.verify_follow_counts()'), '0', 'which are right, and were counted once');
 

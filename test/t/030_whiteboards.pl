@@ -20,7 +20,7 @@ sub value
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION chatrel;
 	SELECT chatrel.create_user('ann');
-	SELECT chatrel.create_group('room', true, 1);
+	SELECT chatrel.create_group('room', true, as_user => 1);
 });
 
 # ---------- the statements of a change, all of them ----------
@@ -62,7 +62,7 @@ foreach my $n (10, 1000, 10000)
 	is(scalar(grep { /^(INSERT|UPDATE|DELETE)\b.*chatrel\.stickers\b/ } @change),
 		3, "three changes of $n stickers are three writes");
 	is(scalar(grep { /^SELECT\b.*chatrel\.stickers\b/ } @change), 1, "... one read");
-	is(scalar(@change), 9, "... and five for the whiteboard, its member, its version and the channel of the group")
+	is(scalar(@change), 11, "... and seven for the whiteboard, its group, who of a direct conversation has blocked whom, its member, its version and the channel of the group")
 	  or diag $changes{$n};
 	is(scalar(@got), 2, "$n stickers are read with their whiteboard by two statements")
 	  or diag join("\n", @got);

@@ -27,7 +27,7 @@ $node->safe_psql('postgres', qq{
 	GRANT SET ON PARAMETER chatrel.user_id TO app;
 	GRANT EXECUTE ON FUNCTION chatrel.export_user TO app;
 	SELECT chatrel.create_group('g', true, as_user => $large);
-	SELECT chatrel.join_group(1, as_user => 2);
+	SELECT chatrel.join_group(1, as_user => 2), chatrel.set_role(1, 2, 'owner', as_user => $large);
 	SELECT chatrel.create_whiteboard(1, as_user => 2);
 });
 

@@ -39,16 +39,10 @@ sub listener_in_c
 
 sub listener_in_node
 {
-	return (undef, 'node is not installed') if system('node --version >/dev/null 2>&1');
-	copy("$examples/listener.mjs", "$temporary/listener.mjs") or die $!;
-	return ([ 'node', "$temporary/listener.mjs" ], undef)
-		if !system("cd $temporary && node -e \"require('pg')\" >/dev/null 2>&1");
-	my $timer = IPC::Run::timeout(30);
-	eval { IPC::Run::run([ 'npm', 'install', '--silent', '--fetch-retries=0', '--no-audit', '--no-fund', '--prefix', $temporary, '--cache', "$temporary/cache", 'pg' ],
-			'<', \undef, '>&', \my $output, $timer) };
-	return (undef, 'the package pg is not installed, and npm cannot fetch it')
-		if system("cd $temporary && node -e \"require('pg')\" >/dev/null 2>&1");
-	return ([ 'node', "$temporary/listener.mjs" ], undef);
+	return (undef, 'node is not installed') unless has_program('node');
+	copy("$examples/$_", $temporary) or die "$_: $!" foreach 'listener.mjs', 'web/package.json';
+	return (undef, q{node's package pg is not to be had}) unless node_packages($temporary);
+	return [ 'node', "$temporary/listener.mjs" ];
 }
 
 # ---------- a connection that is lost without a word ----------
@@ -192,16 +186,21 @@ sub test_example
 	$prints->("$name is edited");
 	value($admin, 'SELECT chatrel.edit_message(1, ?, ?, as_user => 1)', $message, 'edited');
 	value($admin, 'SELECT chatrel.add_reaction(1, ?, ?, as_user => 3)', $message, "\x{2603}");
-	value($admin, 'SELECT chatrel.pin_message(1, ?, as_user => 3)', $message);
+	value($admin, 'SELECT chatrel.pin_message(1, ?, as_user => 1)', $message);
 	value($admin, q{SELECT chatrel.publish(1, 'poll_opened', '{"datetime": "noon"}', as_user => 3)});
 	value($admin, 'SELECT chatrel.mark_read(1, ?, as_user => 3)', $message);
 	ok(wait_until(sub { $handle->pump_nb; return $output =~ /"read"/ }), "$name: it prints what else happens")
 		or diag("it has printed:\n$output$errors");
 
-	# a member leaves: the others are told to listen to another channel
+	# a member leaves: the others are told to listen to another channel, to which also goes what the
+	# member said before in the same transaction
+	$admin->begin_work;
+	value($admin, q{SELECT chatrel.send_group_message(1, 'goodbye', mentions => ARRAY[2], as_user => 4)});
 	value($admin, 'SELECT chatrel.leave_group(1, as_user => 4)');
+	$admin->commit;
 	$sends->(1, 'after a member has left', 1);
 	$prints->('after a member has left');
+	like($output, qr/"goodbye".*"member_left"/s, "$name: first what a member says, and then that it has left");
 	$sends->(1, 'on the new channel', 1);
 	$prints->('on the new channel');
 	value($admin, 'SELECT chatrel.join_group(1, as_user => 4)');

@@ -64,20 +64,6 @@ my $admin = connect_to($node);
 
 # ---------- servers ----------
 
-# Installs packages of npm's into a folder of their own, and says why it could not.
-sub npm_install
-{
-	my ($folder, @packages) = @_;
-	my $timer = IPC::Run::timeout(300);
-	my $output = '';
-
-	return 'node is not installed' if system('node --version >/dev/null 2>&1');
-	my $installed = eval {
-		IPC::Run::run([ 'npm', 'install', '--silent', '--fetch-retries=0', '--no-audit', '--no-fund', '--prefix', $folder,
-				'--cache', "$folder/cache", @packages ], '<', \undef, '>&', \$output, $timer) };
-	return $installed ? undef : "npm cannot fetch @packages";
-}
-
 # Starts a program of test/clients, and returns it with its port.
 sub start_program
 {
@@ -87,7 +73,7 @@ sub start_program
 
 	copy("$clients/$program", "$folder/$program") or die "$program: $!";
 	my $handle = IPC::Run::start([ $interpreter, "$folder/$program" ], '<', \undef, '>', \$output, '2>', \$errors);
-	my $found = wait_until(sub { eval { $handle->pump_nb }; return $output =~ /^port (\d+)$/m || !$handle->pumpable });
+	wait_until(sub { eval { $handle->pump_nb }; return $output =~ /^port (\d+)$/m || !$handle->pumpable });
 	my ($port) = $output =~ /^port (\d+)$/m or die "$program does not start: $errors";
 	return ($handle, $port);
 }
@@ -248,7 +234,7 @@ sub token_for
 }
 
 subtest 'PostgREST' => sub {
-	plan skip_all => 'postgrest is not installed' unless grep { -x "$_/postgrest" } split(/:/, $ENV{PATH});
+	plan skip_all => 'postgrest is not installed' unless has_program('postgrest');
 	my $port = PostgreSQL::Test::Cluster::get_free_port();
 	my $secret = 'a secret of at least 32 characters';
 	my ($output, $errors) = ('', '');

@@ -10,8 +10,10 @@ use JSON::PP;
 use Realtime;
 use Storable qw(dclone);
 
-# Of the users those up to the last one stay in all groups; the others come and go.
+# Of the users those up to the last one stay in all groups; the others come and go, or
+# have to.  The first ones begin as owners and moderators, and user 1 remains owner.
 our ($GROUPS, $STAYING, $USERS) = (3, 4, 6);
+my $ABOVE = 3;
 
 sub set_up_conversations
 {
@@ -22,6 +24,22 @@ sub set_up_conversations
 		CREATE ROLE reader LOGIN;
 		GRANT USAGE ON SCHEMA chatrel TO reader;
 		GRANT SET ON PARAMETER chatrel.user_id TO reader});
+	return;
+}
+
+# As it was in the beginning, whatever has become of it
+sub start_afresh
+{
+	my ($dbh) = @_;
+
+	$dbh->do($_) foreach (
+		'DELETE FROM chatrel.groups_bans',
+		'DELETE FROM chatrel.relationships',
+		'UPDATE chatrel.groups SET description = NULL',
+		"SELECT chatrel.join_group(g, u) FROM generate_series(1, $GROUPS) AS g, generate_series(1, $USERS) AS u",
+		"UPDATE chatrel.groups_members SET muted_until = NULL,
+			role = CASE WHEN user_id < $ABOVE THEN 'owner' WHEN user_id = $ABOVE THEN 'moderator' ELSE 'member' END",
+		'TRUNCATE chatrel.groups_messages, chatrel.events, chatrel.message_reactions, chatrel.pinned_messages');
 	return;
 }
 
@@ -37,8 +55,8 @@ sub connect_as
 
 # ---------- writers ----------
 
-# What may become of any action: the message is deleted, the user has left, others
-# hold a lock or were quicker.
+# What may become of any action: the message is deleted, the user has left, may not do
+# that or is banned, others hold a lock or were quicker.
 our $IN_VAIN = qr/^(?:P0002|42501|55P03|40001|40P01)$/;
 
 sub call
@@ -99,22 +117,44 @@ sub change_message
 	my $dice = rand;
 
 	return call($dbh, 'edit_message(?, ?, ?, ?)', $group, $message, new_text($writer), $sender) if $dice < 0.35;
-	return call($dbh, 'delete_message(?, ?, ?)', $group, $message, $sender) if $dice < 0.45;
+	return call($dbh, 'delete_message(?, ?, ?)', $group, $message, rand() < 0.5 ? $sender : $user) if $dice < 0.45;
 	return call($dbh, 'add_reaction(?, ?, ?, ?)', $group, $message, chr(ord('a') + rand 2), $user) if $dice < 0.75;
 	return call($dbh, 'mark_read(?, ?, ?)', $group, $message, $user) if $dice < 0.8;
-	return call($dbh, 'pin_message(?, ?, ?)', $group, $message, $user);
+	return call($dbh, 'pin_message(?, ?, ?)', $group, $message, above());
 }
 
 # Takes back what there is
 sub undo_something
 {
-	my ($dbh, $user) = @_;
+	my ($dbh) = @_;
 	my @reaction = some_row($dbh, 'group_id, message_id, reaction, user_id', 'message_reactions');
 	my @pin = some_row($dbh, 'group_id, message_id', 'pinned_messages');
 
 	return call($dbh, 'remove_reaction(?, ?, ?, ?)', @reaction) if @reaction && rand() < 0.6;
-	return call($dbh, 'unpin_message(?, ?, ?)', @pin, $user) if @pin;
+	return call($dbh, 'unpin_message(?, ?, ?)', @pin, above()) if @pin;
 	return;
+}
+
+# One who probably is above others
+sub above
+{
+	return 1 + int rand $ABOVE;
+}
+
+# Roles are those of all but user 1; who stays is not sent away.
+sub moderate
+{
+	my ($dbh, $group, $wanderer) = @_;
+	my $dice = rand;
+
+	return call($dbh, 'set_role(?, ?, ?, ?)', $group, 2 + int rand($USERS - 1), (qw(owner moderator member))[ rand 3 ], rand() < 0.7 ? 1 : above())
+		if $dice < 0.4;
+	return call($dbh, 'remove_member(?, ?, ?)', $group, $wanderer, above()) if $dice < 0.55;
+	return call($dbh, 'ban_member(?, ?, as_user => ?)', $group, $wanderer, above()) if $dice < 0.65;
+	return call($dbh, 'unban_member(?, ?, ?)', $group, $wanderer, above()) if $dice < 0.8;
+	return call($dbh, 'mute_member(?, ?, as_user => ?)', $group, $wanderer, above()) if $dice < 0.87;
+	return call($dbh, 'unmute_member(?, ?, ?)', $group, $wanderer, above()) if $dice < 0.94;
+	return call($dbh, 'update_group(?, description => ?, as_user => ?)', $group, 'about ' . int(rand 1000), above());
 }
 
 # One thing that a member does.  A writer is { dbh, name }.
@@ -129,8 +169,9 @@ sub act
 	return send_something($dbh, new_text($writer), $group, $user) if $dice < 0.3;
 	return publish_something($dbh, $writer, $group, $user) if $dice < 0.35;
 	return change_message($dbh, $writer, $user) if $dice < 0.7;
-	return undo_something($dbh, $user) if $dice < 0.8;
-	return call($dbh, (rand() < 0.5 ? 'join' : 'leave') . '_group(?, ?)', $group, $wanderer) if $dice < 0.9;
+	return undo_something($dbh) if $dice < 0.78;
+	return moderate($dbh, $group, $wanderer) if $dice < 0.86;
+	return call($dbh, (rand() < 0.75 ? 'join' : 'leave') . '_group(?, ?)', $group, $wanderer) if $dice < 0.94;
 	return call($dbh, (rand() < 0.6 ? '' : 'un') . 'follow(?, as_user => ?)', $user, $user == 1 ? 2 : $user - 1);
 }
 
@@ -142,7 +183,9 @@ my $STATE = q{
 		FROM chatrel.groups_messages WHERE $2 IN (0, group_id)
 	UNION ALL SELECT 'reaction', group_id || ' ' || message_id || ' ' || user_id || ' ' || reaction, '1' FROM chatrel.message_reactions WHERE $2 IN (0, group_id)
 	UNION ALL SELECT 'pin', group_id || ' ' || message_id, pinned_by::text FROM chatrel.pinned_messages WHERE $2 IN (0, group_id)
-	UNION ALL SELECT 'member', group_id || ' ' || user_id, '1' FROM chatrel.groups_members WHERE $2 IN (0, group_id)
+	UNION ALL SELECT 'member', group_id || ' ' || user_id, role FROM chatrel.groups_members WHERE $2 IN (0, group_id)
+	UNION ALL SELECT 'mute', group_id || ' ' || user_id, '1' FROM chatrel.groups_members WHERE muted_until IS NOT NULL AND $2 IN (0, group_id)
+	UNION ALL SELECT 'group', id || ' description', description FROM chatrel.groups WHERE description IS NOT NULL AND $2 IN (0, id)
 	UNION ALL SELECT 'mention', group_id || ' ' || m.id || ' ' || u.id, '1' FROM chatrel.groups_messages m, unnest(mentions) AS u (id)
 		WHERE $2 IN (0, group_id) AND $1 IN (0, u.id)
 	UNION ALL SELECT 'follow', 'of ' || follower_id || ' ' || followed_id, '1' FROM chatrel.relationships WHERE $2 = 0 AND $1 IN (0, followed_id)};
@@ -303,8 +346,21 @@ my %APPLY = (
 	message_pinned => sub { $_[0]->appear($_[1], 'pin', $_[3], $_[1]{actor_id}) },
 	message_unpinned => sub { $_[0]->vanish($_[1], 'pin', $_[3]) },
 	mentioned => sub { $_[0]->appear($_[1], 'mention', "$_[3] $_[1]{recipient_id}", 1) unless $_[0]{state}{message}{ $_[3] } eq 'deleted' },
-	member_joined => sub { $_[0]->appear($_[1], 'member', "$_[1]{group_id} $_[1]{user_id}", 1) },
-	member_left => sub { $_[0]->vanish($_[1], 'member', "$_[1]{group_id} $_[1]{user_id}") },
+	member_joined => sub { $_[0]->appear($_[1], 'member', "$_[1]{group_id} $_[1]{user_id}", 'member') },
+	member_left => sub {
+		$_[0]->vanish($_[1], 'member', "$_[1]{group_id} $_[1]{user_id}");
+		delete $_[0]{state}{mute}{"$_[1]{group_id} $_[1]{user_id}"};
+	},
+	member_changed => sub {
+		my ($self, $event) = @_;
+		my $member = "$event->{group_id} $event->{user_id}";
+
+		$self->need_member($event, $event->{user_id});
+		$self->{state}{member}{$member} = $event->{role} if $event->{role};
+		$self->appear($event, 'mute', $member, 1) if $event->{muted};
+		$self->vanish($event, 'mute', $member) if exists $event->{muted} && !$event->{muted};
+	},
+	group_changed => sub { $_[0]{state}{group}{"$_[1]{group_id} description"} = $_[1]{description} },
 	added_to_group => sub { $_[0]->load_again($_[2], $_[1]{group_id}) if $_[0]{wanders} },
 	removed_from_group => sub { $_[0]->forget_group($_[1]{group_id}) if $_[0]{wanders} },
 	followed => sub { $_[0]->appear($_[1], 'follow', "of $_[1]{follower_id} $_[1]{followed_id}", 1) },
@@ -354,10 +410,12 @@ sub synced
 
 # Is it about a message that is not there?  A mention comes by the user's own channel,
 # while the message may have gone to a channel of the group that is not listened to yet.
+# So has everything else of the transaction in which a member has left.
 sub has_to_sync_for
 {
-	my ($self, $event) = @_;
+	my ($self, $kind, $event) = @_;
 
+	return 1 if $kind eq 'member_left' && $self->{user};
 	return $event->{message_id} && !exists $self->{state}{message}{"$event->{group_id} $event->{message_id}"};
 }
 

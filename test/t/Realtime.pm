@@ -7,6 +7,8 @@ use warnings;
 
 use Exporter 'import';
 use DBI;
+use FindBin;
+use IPC::Run;
 use JSON::PP;
 use POSIX ();
 use PostgreSQL::Test::Cluster;
@@ -15,7 +17,8 @@ use Test::More;
 use Time::HiRes qw(time sleep);
 
 our @EXPORT = qw(new_server start_again set_up connect_to abandon value wait_until now_seconds worker_pid start_worker
-	stop_worker continue_worker with_stopped_worker relay_row spawn reap messages_of messages_in);
+	stop_worker continue_worker with_stopped_worker relay_row spawn reap messages_of messages_in
+	has_program node_packages npm_install);
 
 # Nothing here takes this long; what does, has failed.
 our $patience = $PostgreSQL::Test::Utils::timeout_default;
@@ -191,13 +194,19 @@ sub with_stopped_worker
 
 # ---------- clients in processes of their own ----------
 
+my @spawned;
+
 # Runs a function in a process of its own; it is to make its own connections.
 sub spawn
 {
 	my ($do) = @_;
 	my $pid = fork // die "cannot fork: $!";
 
-	return $pid if $pid;
+	if ($pid)
+	{
+		push @spawned, $pid;
+		return $pid;
+	}
 	my $succeeded = eval { $do->(); 1 };
 	print STDERR "# a client failed: $@" unless $succeeded;
 	POSIX::_exit($succeeded ? 0 : 1);
@@ -217,6 +226,13 @@ sub reap
 	return $failed;
 }
 
+# A test that dies leaves none of them behind, which would keep prove waiting.
+END
+{
+	local $?;
+	kill 'KILL', grep { waitpid($_, POSIX::WNOHANG()) == 0 } @spawned;
+}
+
 # ---------- listeners ----------
 
 # The texts of messages among events
@@ -233,6 +249,39 @@ sub messages_in
 	my ($answer) = @_;
 
 	return map { $_->{group_message} // () } @{ $answer->{events} };
+}
+
+# ---------- other programs ----------
+
+sub has_program
+{
+	my ($name) = @_;
+
+	return scalar grep { -x "$_/$name" } split /:/, $ENV{PATH};
+}
+
+# Puts the packages that examples/web imports into a folder that has its package.json; false if
+# they are not to be had.
+sub node_packages
+{
+	my ($folder) = @_;
+
+	return eval {
+		IPC::Run::run([ 'bash', '-c', '. "$1/script/bootstrap" && node_packages "$2"', 'bash', "$FindBin::RealBin/../..", $folder ],
+			'<', \undef, '>&', \my $output, IPC::Run::timeout(120)) };
+}
+
+# Installs packages of npm's into a folder of their own, and says why it could not.
+sub npm_install
+{
+	my ($folder, @packages) = @_;
+	my $timer = IPC::Run::timeout(300);
+
+	return 'node is not installed' unless has_program('node');
+	my $installed = eval {
+		IPC::Run::run([ 'npm', 'install', '--silent', '--fetch-retries=0', '--no-audit', '--no-fund', '--prefix', $folder,
+				'--cache', "$folder/cache", @packages ], '<', \undef, '>&', \my $output, $timer) };
+	return $installed ? undef : "npm cannot fetch @packages";
 }
 
 package Realtime::Listener;

@@ -1,7 +1,8 @@
 // The page: log-in, what the buttons and keys do, and what is shown when something changes.
 
 import {
-  call, closeConversation, dropPending, markRead, openConversation, readListSoon, send, start, state,
+  call, closeConversation, dropPending, markRead, openConversation, readListSoon, send, start,
+  state,
 } from './state.js';
 import { prepareDialogs } from './dialogs.js';
 import {
@@ -19,7 +20,8 @@ const attempt = (promise) => promise.catch((error) => toast(error.message));
 const actions = {
   react: (message, reaction, on) =>
     attempt(call(on ? 'react' : 'unreact', message.group_id, message.id, reaction)),
-  reply: (message) => setAbout({ reply: message }, `Reply to ${nameOf(message.sender_id)}: ${message.message}`),
+  reply: (message) =>
+    setAbout({ reply: message }, `Reply to ${nameOf(message.sender_id)}: ${message.message}`),
   edit: (message) => {
     setAbout({ edit: message }, 'Edit your message');
     text.value = message.message;
@@ -143,7 +145,10 @@ $('#about button').onclick = () => setAbout(null);
 // Up and down among the messages; Tab goes to what can be done with one, Escape back to writing.
 $('#messages').onkeydown = (event) => {
   const item = event.target.closest('.message');
-  const next = { ArrowUp: item?.previousElementSibling, ArrowDown: item?.nextElementSibling ?? text };
+  const next = {
+    ArrowUp: item?.previousElementSibling,
+    ArrowDown: item?.nextElementSibling ?? text,
+  };
   if (event.key === 'Escape') text.focus();
   else if (next[event.key]) next[event.key].focus();
   else return;
@@ -193,7 +198,8 @@ $('#login-form').onsubmit = async (event) => {
   const body = JSON.stringify({ username: $('#login-name').value });
   const answer = await fetch('/login', { method: 'POST', body }).catch(() => null);
   if (answer?.ok) location.reload();
-  else $('#login .error').textContent = (await answer?.json())?.message ?? 'The chat cannot be reached.';
+  const { message } = (await answer?.json().catch(() => null)) ?? {};
+  if (!answer?.ok) $('#login .error').textContent = message ?? 'The chat cannot be reached.';
 };
 
 $('#logout').onclick = async () => {

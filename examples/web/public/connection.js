@@ -2,11 +2,13 @@
 //
 // A call waits until it is answered, whatever happens to the connection: it is sent again over
 // the next one, and when the gateway says that the database is away.  That is right because a
-// call does nothing the second time; a message that is sent has a key for that.
+// call does nothing the second time; a message that is sent has a key for that.  Who calls for
+// what would be done twice is told instead that it may have been done.
 
 const RETRY_FIRST_MS = 300;
 const RETRY_LONGEST_MS = 5000;
 const ANSWER_WITHIN_MS = 20000; // then the connection is taken for lost
+const NOT_TWICE = ['create_group'];
 
 export class Refused extends Error {
   constructor({ message, ...details }) {
@@ -18,7 +20,7 @@ export class Refused extends Error {
 export class Connection {
   #socket = null;
   #nextId = 1;
-  #waiting = new Map(); // id -> { text, resolve, reject }, in the order of the calls
+  #waiting = new Map(); // id -> { name, text, resolve, reject }, in the order of the calls
   #retryMs = RETRY_FIRST_MS;
   #closed = false;
 
@@ -33,7 +35,8 @@ export class Connection {
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, {
-        text: JSON.stringify({ id, call: name, args }), resolve, reject, retryMs: RETRY_FIRST_MS });
+        name, text: JSON.stringify({ id, call: name, args }), resolve, reject,
+        retryMs: RETRY_FIRST_MS });
       this.#send(id);
     });
   }
@@ -46,9 +49,14 @@ export class Connection {
   #send(id) {
     const call = this.#waiting.get(id);
     if (!call || this.#socket?.readyState !== WebSocket.OPEN) return;
+    clearTimeout(call.deadline);
+    if (call.deadline && NOT_TWICE.includes(call.name)) { // it was sent before
+      this.#waiting.delete(id);
+      call.reject(new Refused({ message: 'The connection was lost: look whether it was done.' }));
+      return;
+    }
     const socket = this.#socket;
     socket.send(call.text);
-    clearTimeout(call.deadline);
     call.deadline = setTimeout(() => {
       if (this.#waiting.has(id) && socket === this.#socket) this.#forget(socket);
     }, ANSWER_WITHIN_MS);

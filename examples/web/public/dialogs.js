@@ -130,7 +130,8 @@ function preparePeople(opened) {
   }
   function open(of) {
     group = of;
-    $('#people-title').textContent = of ? `Invite to ${conversationOf(of).document.name}` : 'People';
+    $('#people-title').textContent = of
+      ? `Invite to ${conversationOf(of).document.name}` : 'People';
     $('input', dialog).value = '';
     $('ul', dialog).replaceChildren();
     dialog.showModal();
@@ -156,8 +157,9 @@ function prepareNewGroup(opened) {
     submit.preventDefault();
     const [visibility, policy] = form.elements.kind.value.split(' ');
     try {
-      const [{ id }] = await call('create_group', form.elements.name.value.trim(), visibility, policy,
-        form.elements.description.value.trim() || null);
+      const name = form.elements.name.value.trim();
+      const description = form.elements.description.value.trim() || null;
+      const [{ id }] = await call('create_group', name, visibility, policy, description);
       dialog.close();
       opened(id);
       readListSoon();

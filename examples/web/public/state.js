@@ -10,7 +10,8 @@ import { Connection } from './connection.js';
 const REMEMBER = 20000; // ids of events that were handled
 const SYNC_EVERY_MS = 60000;
 const PAGE = 50; // messages, as the gateway asks for them
-const LIST_AFTER_MS = 150; // the list of conversations is read again so long after an event
+const LIST_AFTER_MS = 250; // the list of conversations is read again so long after an event
+const READ_AFTER_MS = 200;
 const TYPING_MS = 6000;
 
 export const state = {
@@ -159,6 +160,9 @@ export async function openConversation(id, around = null) {
     conversation.messages = new Map(messages.map((message) => [message.id, message]));
     conversation.atStart = around === null && isLast;
     conversation.atEnd = around === null;
+  }).catch((error) => {
+    if (conversation.messages.size === 0) groupLost({ group_id: id }); // it was never shown
+    throw error;
   });
   if (state.open !== conversation) return; // another one was opened meanwhile
   show({ messages: true, list: true, focus: around, toEnd: around === null });
@@ -195,13 +199,17 @@ async function readRequests() {
   if (state.open === conversation) show({ requests: true });
 }
 
+// What is shown is read; said at most so often, since each time is a transaction.
 export function markRead() {
   const conversation = state.open;
-  if (!conversation?.atEnd || document.hidden || conversation.messages.size === 0) return;
-  const last = Math.max(...conversation.messages.keys());
-  if (last <= (conversation.read ?? 0)) return;
-  conversation.read = last;
-  call('mark_read', conversation.id, last).then(readListSoon, () => {});
+  if (!conversation?.atEnd || document.hidden || conversation.readTimer) return;
+  conversation.readTimer = setTimeout(() => {
+    conversation.readTimer = null;
+    const last = Math.max(0, ...conversation.messages.keys());
+    if (last <= (conversation.read ?? 0)) return;
+    conversation.read = last;
+    call('mark_read', conversation.id, last).then(readListSoon, () => {});
+  }, READ_AFTER_MS);
 }
 
 // ---------------------------------------------------------------- events

@@ -42,31 +42,50 @@ function preview({ last_message_id: id, last_message: text, last_message_sender_
 const isOnline = ({ document: group }) => group.visibility === 'direct'
   && group.members.some(({ id }) => id !== state.me && state.online.has(id));
 
-function listItem(conversation, opened) {
+// An item stays the same element as long as its conversation is there: one that is replaced
+// between the press and the release of a button loses the click.
+const items = new Map(); // group -> li
+
+function makeItem(group, opened) {
+  const button = element('button', { onclick: () => opened(group) },
+    element('span', { className: 'kind', ariaHidden: true }),
+    ...['name', 'badge', 'preview'].map((className) => element('span', { className })));
+  button.dataset.group = group;
+  return element('li', {}, button);
+}
+
+function fillItem(item, conversation) {
   const isOpen = state.open?.id === conversation.id;
   const { unread, unread_mentions: mentions } = conversation;
-  const badge = element('span', { className: mentions ? 'badge mention' : 'badge' });
-  if (unread && !(isOpen && !document.hidden)) {
-    badge.textContent = `${mentions ? '@ ' : ''}${unread > 99 ? '99+' : unread}`;
+  const badge = $('.badge', item);
+  const kind = $('.kind', item);
+  kind.textContent = { private: '🔒', direct: '●' }[conversation.document.visibility] ?? '#';
+  kind.classList.toggle('online', isOnline(conversation));
+  badge.classList.toggle('mention', mentions > 0);
+  badge.textContent = unread && !(isOpen && !document.hidden)
+    ? `${mentions ? '@ ' : ''}${unread > 99 ? '99+' : unread}` : '';
+  if (badge.textContent) {
     badge.append(element('span', { className: 'unseen', textContent: ' unread' }));
   }
-  const kind = { private: '🔒', direct: '●' }[conversation.document.visibility] ?? '#';
-  const button = element('button', { onclick: () => opened(conversation.id) },
-    element('span', {
-      className: `kind ${isOnline(conversation) ? 'online' : ''}`, textContent: kind, ariaHidden: true }),
-    element('span', { className: 'name', textContent: titleOf(conversation) }),
-    badge,
-    element('span', { className: 'preview', textContent: preview(conversation) }));
-  button.dataset.group = conversation.id;
-  if (isOpen) button.setAttribute('aria-current', 'true');
-  return element('li', {}, button);
+  $('.name', item).textContent = titleOf(conversation);
+  $('.preview', item).textContent = preview(conversation);
+  if (isOpen) $('button', item).setAttribute('aria-current', 'true');
+  else $('button', item).removeAttribute('aria-current');
 }
 
 export function showList(opened) {
   const list = $('#conversations');
-  const focused = document.activeElement?.dataset?.group;
-  list.replaceChildren(...state.conversations.map((c) => listItem(c, opened)));
-  if (focused) $(`[data-group="${focused}"]`, list)?.focus();
+  const wanted = state.conversations.map(({ id }) => {
+    if (!items.has(id)) items.set(id, makeItem(id, opened));
+    return items.get(id);
+  });
+  if (wanted.length !== list.children.length
+      || wanted.some((item, i) => item !== list.children[i])) {
+    const focused = document.activeElement;
+    list.replaceChildren(...wanted);
+    if (list.contains(focused)) focused.focus();
+  }
+  state.conversations.forEach((conversation, i) => fillItem(wanted[i], conversation));
   $('#no-conversations').hidden = state.conversations.length > 0;
   const unread = state.conversations.reduce((sum, c) => sum + c.unread, 0);
   document.title = unread ? `(${unread}) chatrel` : 'chatrel';
@@ -98,7 +117,8 @@ function richText(text, mentions) {
   let end = 0;
   for (const { 0: found, index } of text.matchAll(special)) {
     parts.push(text.slice(end, index), found.startsWith('http')
-      ? element('a', { href: found, textContent: found, target: '_blank', rel: 'noopener noreferrer' })
+      ? element('a', {
+        href: found, textContent: found, target: '_blank', rel: 'noopener noreferrer' })
       : element('mark', { textContent: found }));
     end = index + found.length;
   }
@@ -109,7 +129,8 @@ function quoteOf(message, jump) {
   const quoted = state.open.messages.get(message.reply_to_id);
   const quote = { hidden: false, onclick: () => jump(message.reply_to_id) };
   if (!quoted) return { ...quote, textContent: '↪ an earlier message' };
-  return { ...quote, textContent: `↪ ${nameOf(quoted.sender_id)}: ${quoted.message ?? 'deleted'}` };
+  const said = `${nameOf(quoted.sender_id)}: ${quoted.message ?? 'deleted'}`;
+  return { ...quote, textContent: `↪ ${said}` };
 }
 
 function reactionButtons(message, actions) {
@@ -171,7 +192,7 @@ function pendingItem(message, actions) {
   $('time', item).textContent = message.error ? `not sent: ${message.error}` : 'sending …';
   $('.text', item).textContent = message.text;
   if (message.error) {
-    $('.actions', item).append(
+    $('.reactions', item).append(
       element('button', { textContent: 'Remove', onclick: () => actions.drop(message.key) }));
   }
   return item;
@@ -263,9 +284,10 @@ export function showHeader() {
   const { document: group } = conversation;
   const isDirect = group.visibility === 'direct';
   const count = group.member_count ?? group.members.length;
+  const members = `${count} ${count === 1 ? 'member' : 'members'}`;
   $('#title').textContent = titleOf(conversation);
   $('#subtitle').textContent = isDirect ? 'Direct conversation'
-    : `${group.description ? `${group.description} · ` : ''}${count} ${count === 1 ? 'member' : 'members'}`;
+    : [group.description, members].filter(Boolean).join(' · ');
   $('#open-invite').hidden = isDirect;
   $('#leave').hidden = isDirect;
 }
@@ -276,7 +298,8 @@ export function showRequests(decide) {
   $('#requests').replaceChildren(...requests.map(({ user_id: user, username }) => element('li', {},
     `${username} asks to join `,
     element('button', { textContent: 'Let in', onclick: () => decide(user, true) }),
-    element('button', { className: 'quiet', textContent: 'Refuse', onclick: () => decide(user, false) }))));
+    element('button', {
+      className: 'quiet', textContent: 'Refuse', onclick: () => decide(user, false) }))));
 }
 
 export function showTyping() {

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const { WebSocket } = createRequire(new URL('../../../examples/web/', import.meta.url))('ws');
-const PATIENCE_MS = 60000;
+const PATIENCE_MS = Number(process.env.PATIENCE_MS ?? 60000);
 
 export const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 
@@ -27,6 +27,7 @@ export async function startBrowser() {
   const chromium = spawn('chromium-headless-shell', [
     '--remote-debugging-port=0', `--user-data-dir=${profile}`, '--no-sandbox', '--disable-gpu',
     '--disable-dev-shm-usage', '--lang=en-GB', 'about:blank'], { stdio: ['ignore', 'ignore', 'pipe'] });
+  process.on('exit', () => chromium.kill('SIGKILL'));
   let said = '';
   chromium.stderr.on('data', (data) => { said += data; });
   const address = await until('chromium listens', () => {
@@ -41,6 +42,8 @@ export async function startBrowser() {
 class Browser {
   #nextId = 1;
   #waiting = new Map();
+
+  people = [];
 
   constructor(socket, chromium, profile) {
     Object.assign(this, { socket, chromium, profile });
@@ -68,6 +71,7 @@ class Browser {
       url: 'about:blank', browserContextId });
     const { sessionId } = await this.send('Target.attachToTarget', { targetId, flatten: true });
     const person = new Person(this, sessionId);
+    this.people.push(person);
     await person.resize(width, height);
     await person.send('Page.enable');
     await person.send('Page.navigate', { url: address });
@@ -169,7 +173,7 @@ class Person {
   }
 
   async open(title) {
-    await this.click('#conversations button', title);
+    await this.click('#conversations .name', title);
     await this.sees('#title', title);
   }
 

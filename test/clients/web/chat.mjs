@@ -37,11 +37,13 @@ async function asAdmin(sql, values = []) {
 
 // ---------------------------------------------------------------- without a browser
 
-function ask(method, path, headers = {}, body = '') {
+function ask(method, path, headers = {}, ...parts) {
   return new Promise((resolve, reject) => {
-    request(address + path, { method, headers }, (response) => {
+    const asked = request(address + path, { method, headers }, (response) => {
       response.resume().on('end', () => resolve(response));
-    }).on('error', reject).end(body);
+    }).on('error', reject);
+    parts.forEach((part) => asked.write(part));
+    asked.end();
   });
 }
 
@@ -54,6 +56,21 @@ function tryWebSocket(headers, says = null) {
     socket.on('open', () => { if (says) socket.send(says); else { resolve('open'); socket.close(); } });
     socket.on('message', (data) => { resolve(JSON.parse(data)); socket.close(); });
     socket.on('close', (code) => resolve(`closed with ${code}`));
+  });
+}
+
+// How many of so many calls at once are answered before the connection ends
+function callsAtOnce(headers, number) {
+  return new Promise((resolve) => {
+    const socket = new WebSocket(`${address.replace('http', 'ws')}/socket`, { headers });
+    let answered = 0;
+    socket.on('open', () => {
+      for (let id = 1; id <= number; id++) {
+        socket.send(JSON.stringify({ id, call: 'names', args: [[id]] }));
+      }
+    });
+    socket.on('message', () => { if (++answered === number) socket.close(); });
+    socket.on('close', () => resolve(answered));
   });
 }
 
@@ -80,6 +97,11 @@ async function refusesStrangers() {
     'what mallory is no member of is not there');
   is(await tryWebSocket(own, call('find_groups', "x' OR true --", null)), { id: 1, value: [] },
     'an argument is no SQL');
+  is(await callsAtOnce(own, 500), 500, 'many calls at once are answered all the same');
+  const name = Buffer.from(JSON.stringify({ username: 'zoë' }));
+  await ask('POST', '/login', { Origin: address }, ...[...name].map((byte) => Buffer.of(byte)));
+  is(await asAdmin(`SELECT username FROM chatrel.users WHERE username LIKE 'zo%'`), [['zoë']],
+    'a name is whole, in however many pieces it comes');
   const logout = await ask('POST', '/logout', own);
   is([logout.statusCode, await tryWebSocket(own)], [204, 401], 'after the log-out the cookie is of no use');
 }
@@ -163,7 +185,7 @@ async function chats(ann, ben, cleo) {
   await ann.sees('#conversations .badge.mention', '@ 1');
   await ann.open('Surprise for Dora');
   await ann.sees('#messages mark', '@ann');
-  await ann.gone('#conversations .badge');
+  await ann.gone('#conversations .badge:not(:empty)');
   ok(true, 'a mention has a badge, until it is read');
 }
 
@@ -216,6 +238,10 @@ async function people(ann, ben, cleo) {
   await cleo.click('#leave');
   await cleo.gone('#conversations', 'Short-lived');
   await cleo.sees('#nothing-open');
+  is(await cleo.evaluate(() => ['#back', '#leave', '#text'].filter((part) => {
+    document.querySelector(part).focus();
+    return document.activeElement.matches(part);
+  })), [], 'where no conversation is open, the keyboard finds nothing to do');
   ok(true, 'a group is made with the keyboard, and left');
 }
 
@@ -271,9 +297,17 @@ async function history(ann) {
 
 // ---------------------------------------------------------------- interruptions
 
-// Writes by the page's own form, from within the page, so that it goes on whatever happens.
+// Writes by the page's own form, from within the page, so that it goes on whatever happens; and
+// looks after every change whether something is shown twice, be it for a moment.
 const keepWriting = (person, name) => person.evaluate((label, each, every) => {
   window.written = 0;
+  window.twice = new Set();
+  window.watch ??= new MutationObserver(() => {
+    const texts = [...document.querySelectorAll('#messages .text')].map((text) => text.textContent)
+      .filter((text) => / at the /.test(text));
+    texts.filter((text, i) => texts.indexOf(text) !== i).forEach((text) => window.twice.add(text));
+  });
+  window.watch.observe(document.querySelector('#messages'), { childList: true });
   const timer = setInterval(() => {
     document.querySelector('#text').value = `${label} ${++window.written}`;
     document.querySelector('#composer').requestSubmit();
@@ -304,6 +338,29 @@ async function survives(what, ann, ben, interrupt) {
   }
   is(await sees(ann), stored, `${what}: ann sees all of them, once and in the order of the database`);
   is(await sees(ben), stored, `${what}: and ben`);
+  is(await Promise.all([ann, ben].map((person) => person.evaluate('[...window.twice]'))), [[], []],
+    `${what}: nothing was shown twice meanwhile`);
+}
+
+// A group that is made, of which the answer is lost with the gateway, is not made again.
+async function makesNoGroupTwice(cleo) {
+  const admin = new pg.Client({ user: process.env.ADMIN });
+  await admin.connect();
+  await admin.query('BEGIN; LOCK TABLE chatrel.groups IN SHARE MODE');
+  await cleo.click('#open-new-group');
+  await cleo.type('Made once');
+  await cleo.press('Enter');
+  await until('the group is being made', async () => (await asAdmin(`SELECT FROM pg_stat_activity
+    WHERE wait_event_type = 'Lock' AND query LIKE '%create_group%'`)).length > 0);
+  await killGateway(gateway);
+  await admin.query('ROLLBACK');
+  await admin.end();
+  gateway = await startGateway();
+  await cleo.sees('#new-group .error', 'look whether it was done');
+  await cleo.press('Escape');
+  await cleo.sees('#conversations', 'Made once');
+  is(await asAdmin(`SELECT count(*)::int FROM chatrel.groups WHERE name = 'Made once'`), [[1]],
+    'a group is made once, though its answer was lost');
 }
 
 async function interruptions(ann, ben) {
@@ -338,7 +395,7 @@ async function fitsAPhone(ben) {
   await ben.press('Enter');
   await until('the conversation is open', async () => (await seen())[0] === '#conversation');
   is(await fits(), true, 'nothing is wider than the screen');
-  is(await ben.evaluate(() => [...document.querySelectorAll('button, input, textarea')].filter((control) =>
+  is(await ben.evaluate(() => [...document.querySelectorAll('button:not([hidden]), input, textarea')].filter((control) =>
     !(control.textContent.trim() || control.ariaLabel || control.labels?.length)).map((control) => control.outerHTML)),
   [], 'everything that can be used has a name');
 }
@@ -350,6 +407,7 @@ try {
   await chats(ann, ben, cleo);
   await people(ann, ben, cleo);
   await history(ann);
+  await makesNoGroupTwice(cleo);
   await interruptions(ann, ben);
   await fitsAPhone(ben);
   await ann.evaluate(() => document.querySelector('#logout').click());
@@ -357,6 +415,10 @@ try {
   ok(true, 'ann has logged out');
 } catch (error) {
   console.log(`not ok - the play goes on to its end\n# ${error.stack.replaceAll('\n', '\n# ')}`);
+  for (const person of browser.people) {
+    const text = await person.evaluate('document.body.innerText').catch((failure) => failure.message);
+    console.log(`# a page shows:\n${text}`.replaceAll('\n', '\n#   '));
+  }
 } finally {
   await browser.end();
   await killGateway(gateway);

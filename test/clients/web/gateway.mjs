@@ -8,6 +8,7 @@ const program = fileURLToPath(new URL('../../../examples/web/gateway.mjs', impor
 
 export async function startGateway() {
   const gateway = spawn('node', [program], { stdio: ['ignore', 'pipe', 'pipe'] });
+  process.on('exit', () => gateway.kill('SIGKILL'));
   gateway.said = '';
   for (const stream of [gateway.stdout, gateway.stderr]) {
     stream.on('data', (data) => { gateway.said += data; });

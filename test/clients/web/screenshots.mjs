@@ -16,9 +16,9 @@ async function save(person, name) {
 }
 
 try {
-  const ann = await browser.person(gateway.address, 900, 560);
+  const ann = await browser.person(gateway.address, 900, 600);
   const ben = await browser.person(gateway.address, 360, 640);
-  const cleo = await browser.person(gateway.address, 900, 560);
+  const cleo = await browser.person(gateway.address, 900, 600);
   await ann.logIn('ann');
   await ben.logIn('ben');
   await cleo.logIn('cleo');
@@ -40,6 +40,7 @@ try {
   await cleo.evaluate(() => [...document.querySelectorAll('.message')].at(-1)
     .querySelector('[aria-label="React with 🎉"]').click());
   await ann.sees('.reactions', '🎉 1');
+  await ann.sees('#conversations .preview', 'You: Then at noon');
   await save(ann, 'web-chat.png');
 
   await ben.click('#back');
