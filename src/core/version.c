@@ -23,7 +23,7 @@
 #include "core/version.h"
 
 /* Those whose functions are in this library, all of one version */
-static const char *const extensions[] = {"chatrel", "chatrel_search"};
+static const char *const extensions[] = {"chatrel", "chatrel_search", "chatrel_proxy"};
 
 /*
  * Is it known that the versions match?  An update changes functions or tables,

@@ -85,19 +85,12 @@ chatrel_find_user(PG_FUNCTION_ARGS)
 
 /* ---------- renaming ---------- */
 
-/* The groups of the user hear of it, and so do the user's own sessions. */
 void
-record_rename(int64 user_id, const char *username)
+record_rename_in_groups(int64 user_id, const char *username)
 {
 	Datum		values[] = {Int64GetDatum(user_id)};
 	PlanResult	groups = plan_run(&groups_of_user, PLAN_LATEST, values, NULL);
 	Jsonb	   *detail = event_detail("username", username);
-	RecordedEvent to_user = {
-		.kind = "user_changed",
-		.recipient_id = user_id,
-		.user_id = user_id,
-		.detail = detail
-	};
 
 	for (uint64 row = 0; row < groups.nrows; row++)
 	{
@@ -111,6 +104,20 @@ record_rename(int64 user_id, const char *username)
 		CHECK_FOR_INTERRUPTS();
 		record_event(&to_group);
 	}
+}
+
+/* The groups of the user hear of it, and so do the user's own sessions. */
+void
+record_rename(int64 user_id, const char *username)
+{
+	RecordedEvent to_user = {
+		.kind = "user_changed",
+		.recipient_id = user_id,
+		.user_id = user_id,
+		.detail = event_detail("username", username)
+	};
+
+	record_rename_in_groups(user_id, username);
 	record_event(&to_user);
 }
 
