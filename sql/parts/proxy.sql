@@ -362,6 +362,30 @@ END $$;
 COMMENT ON FUNCTION chatrel_proxy.purge_messages(timestamptz, bigint, integer) IS
 	'purge_messages() of the group''s shard, or of all, and then batch rows of each';
 
+/* ---------- who is online ---------- */
+
+CREATE FUNCTION chatrel_proxy.presence(user_ids bigint[], as_user bigint)
+	RETURNS TABLE (user_id bigint, online boolean)
+	LANGUAGE sql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	SELECT u.id, bool_or(p.online)
+	FROM unnest($1) WITH ORDINALITY AS u (id, n)
+	JOIN chatrel_proxy.all_presence($1, $2) AS p ON p.user_id = u.id
+	GROUP BY u.id, u.n ORDER BY u.n
+$$;
+COMMENT ON FUNCTION chatrel_proxy.presence(bigint[], bigint) IS
+	'who is online on one of the shards, as far as the user may know there';
+
+CREATE FUNCTION chatrel_proxy.report_online(user_ids bigint[], ttl interval) RETURNS integer
+	LANGUAGE sql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	SELECT min(n) FROM chatrel_proxy.all_report_online($1, $2) AS n
+$$;
+COMMENT ON FUNCTION chatrel_proxy.report_online(bigint[], interval) IS
+	'reports them on all shards, and returns the least of their answers';
+
 /* ---------- catching up ---------- */
 
 CREATE FUNCTION chatrel_proxy.sync_at(shards integer[], cursors text[], event_limit integer,

@@ -120,6 +120,8 @@ is(proxy("SELECT message FROM chatrel.search_messages('hello', as_user => 1)"), 
 is(proxy('SELECT chatrel.follow(1, as_user => 2)'), 't', 'follows are at home');
 is(proxy("SELECT (chatrel.follow_counts(1, as_user => 2)).followers"), '1', 'and counted');
 is(proxy('SELECT chatrel.may_view_posts(1)'), 'f', 'nobody may view posts, and it is no error');
+is(proxy(q{SELECT chatrel.report_online(ARRAY[1, 2, 99], '1 minute')}), '2', 'who is online is reported to all shards');
+is(proxy(q{SELECT string_agg(format('%s %s', user_id, online), ', ') FROM chatrel.presence(ARRAY[4, 2, 3], as_user => 1)}), '4 f, 2 t, 3 f', 'and asked of all');
 my $direct = proxy("SELECT chatrel.direct_group(ARRAY[2], as_user => 1) ->> 'id'");
 is(proxy("SELECT chatrel.direct_group(ARRAY[1], as_user => 2) ->> 'id'"), $direct, 'there is one conversation of two, whoever begins');
 my $token = proxy("SELECT chatrel.create_invite_link($shards_of{3}, as_user => 1)");
