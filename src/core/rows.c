@@ -61,9 +61,13 @@ relation_of_chatrel(const char *name)
 Relation
 rows_open(const char *table, LOCKMODE lockmode, AclMode rights)
 {
-	Relation	rel = table_open(relation_of_chatrel(table), lockmode);
-	AclResult	result = pg_class_aclcheck(RelationGetRelid(rel), GetUserId(), rights);
+	Relation	rel;
+	AclResult	result;
 
+	if (lockmode != AccessShareLock)
+		PreventCommandIfReadOnly(lockmode == RowShareLock ? "SELECT FOR SHARE" : "INSERT");
+	rel = table_open(relation_of_chatrel(table), lockmode);
+	result = pg_class_aclcheck(RelationGetRelid(rel), GetUserId(), rights);
 	if (result != ACLCHECK_OK)
 		aclcheck_error(result, OBJECT_TABLE, table);
 	return rel;
