@@ -39,7 +39,7 @@ $node->safe_psql('chat', q{
 	SELECT chatrel.create_group('ours', true, as_user => 1), chatrel.join_group(1, as_user => 2);
 	SELECT chatrel.create_group('hers', true, as_user => 1);
 	SELECT chatrel.create_group('slow', true, as_user => 1), chatrel.join_group(3, as_user => 2);
-	SELECT chatrel.update_group(3, slow_mode => '1 hour', as_user => 1);
+	SELECT chatrel.update_group(3, slow_mode => '1 day', as_user => 1);
 	SELECT chatrel.send_group_message(3, 'by bob', as_user => 2);
 	ALTER DATABASE chat IS_TEMPLATE true;    -- others than its owner may copy it
 });
