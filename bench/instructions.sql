@@ -3,8 +3,9 @@
 
 INSERT INTO chatrel.users (id, username)
 	SELECT n, 'user ' || n FROM generate_series(65, 20000) n;
-SELECT count(chatrel.send_group_message(g, 'message ' || n || ' of about the length that a person writes',
-	as_user => 1 + n % 64)) FROM generate_series(1, 155) n, generate_series(1, 64) g \g /dev/null
+SELECT count(chatrel.send_group_message(g,
+	'message ' || n || ' of about the length that a person writes', as_user => 1 + n % 64))
+	FROM generate_series(1, 155) n, generate_series(1, 64) g \g /dev/null
 
 CREATE SCHEMA bare;
 CREATE TABLE bare.groups_messages (

@@ -127,4 +127,29 @@ SELECT id FROM chatrel.send_group_message(1, 'from bob', as_user => 2);
 SELECT chatrel.delete_user(2);
 SELECT sender_id, message FROM chatrel.group_messages(1, message_limit => 1);
 
+-- triggers of all kinds see what is sent, and constraints hold, though no statement adds it
+CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS
+	'BEGIN NEW.message := upper(NEW.message); RETURN NEW; END';
+CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE NOTICE '% % %', TG_WHEN, TG_LEVEL, CASE TG_LEVEL WHEN 'ROW' THEN NEW.message END;
+	RETURN NULL;
+END $$;
+CREATE FUNCTION tell_all() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE NOTICE 'all: %', (SELECT string_agg(message, ' ') FROM added);
+	RETURN NULL;
+END $$;
+CREATE TRIGGER aa_shout BEFORE INSERT ON chatrel.groups_messages FOR EACH ROW EXECUTE FUNCTION shout();
+CREATE TRIGGER tell_before BEFORE INSERT ON chatrel.groups_messages EXECUTE FUNCTION tell();
+CREATE TRIGGER tell_row AFTER INSERT ON chatrel.groups_messages FOR EACH ROW EXECUTE FUNCTION tell();
+CREATE TRIGGER tell_all AFTER INSERT ON chatrel.groups_messages REFERENCING NEW TABLE AS added EXECUTE FUNCTION tell_all();
+ALTER TABLE chatrel.groups_messages ADD CONSTRAINT polite CHECK (message <> 'DAMN');
+SELECT message FROM chatrel.send_group_message(1, 'hello');
+\set VERBOSITY terse
+SELECT message FROM chatrel.send_group_message(1, 'damn');
+\set VERBOSITY default
+SELECT message FROM chatrel.group_messages(1, message_limit => 1);
+
 DROP EXTENSION chatrel;
+DROP FUNCTION shout, tell, tell_all;
