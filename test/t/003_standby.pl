@@ -145,6 +145,8 @@ my %writes = (
 	set_role => q{chatrel.set_role(1, 1, 'owner')},
 	unban_member => 'chatrel.unban_member(1, 3)',
 	unmute_member => 'chatrel.unmute_member(1, 2)',
+	become_home => 'chatrel.become_home()',
+	become_shard => 'chatrel.become_shard(1)',
 	update_group => q{chatrel.update_group(1, 'changed')},
 	withdraw_invitation => 'chatrel.withdraw_invitation(1, 2)',
 	withdraw_join_request => 'chatrel.withdraw_join_request(1, as_user => 4)',
