@@ -86,19 +86,53 @@ find_inner(FmgrInfo *outer)
 }
 
 /*
+ * Of an error of a shard PL/Proxy says "function(3): [database] REMOTE ERROR: message".
+ * Applications get the message as in a database with groups, and the rest as context.
+ */
+static void
+restore_message(ErrorData *error)
+{
+	char	   *place = error->message ? strstr(error->message, "] REMOTE ") : NULL;
+	char	   *message = place ? strstr(place, ": ") : NULL;
+
+	if (message == NULL || strncmp(error->message, "chatrel_proxy.", 14) != 0)
+		return;
+	place[1] = '\0';
+	error->context = error->context ? psprintf("%s\n%s", error->message, error->context)
+		: pstrdup(error->message);
+	error->message = pstrdup(message + 2);
+}
+
+/*
  * What the inner function returns is returned, also where it returns a set row by
  * row, or as a whole: it is told what the caller expects, and answers in its place.
+ * After an error the transaction's end sets the user back.
  */
 static Datum
 call_inner(FunctionCallInfo fcinfo, const Inner *inner)
 {
+	MemoryContext caller_context = CurrentMemoryContext;
 	Oid			userid;
 	int			sec_context;
-	Datum		result;
+	volatile Datum result = (Datum) 0;
 
 	check_version();
 	become_owner(inner->owner, &userid, &sec_context);
-	result = FunctionCallInvoke(fcinfo);
+	PG_TRY();
+	{
+		result = FunctionCallInvoke(fcinfo);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(caller_context);
+		error = CopyErrorData();
+		FlushErrorState();
+		restore_message(error);
+		ReThrowError(error);
+	}
+	PG_END_TRY();
 	SetUserIdAndSecContext(userid, sec_context);
 	return result;
 }

@@ -134,7 +134,8 @@ foreach my $bad (999, (77 << 48) + 1)
 {
 	my ($status, $out, $err) = $home->psql('proxy', "\\set VERBOSITY verbose\nSELECT chatrel.get_group($bad, as_user => 1)");
 
-	like($err, qr/P0002.*group $bad does not exist/, "an error of a shard, of group $bad");
+	like($err, qr/ERROR:  P0002: group $bad does not exist\n/, "an error of a shard, of group $bad, as a shard says it");
+	like($err, qr/CONTEXT:  chatrel_proxy\.get_group\(\d\): \[postgres\]/, 'and the context says which shard it was');
 }
 
 # ---------- who acts ----------
