@@ -314,6 +314,12 @@ my @calls = (
 	[ delete_group => qq{SELECT chatrel.delete_group($new, as_user => 1); SELECT count(*) FROM chatrel.groups WHERE name = 'new'}, "\n0" ],
 	[ direct_group => q{SELECT (chatrel.direct_group('{60,61}', as_user => 59) ->> 'id')::bigint = id, chatrel.direct_group('{62}', as_user => 59) ->> 'id' IS NOT NULL FROM chatrel.groups WHERE direct_key = '{59,60,61}'}, 't|t' ],
 	[ purge_messages => q{SELECT chatrel.purge_messages('2024-01-01 00:02+00')}, '119' ],
+	[ report_online => q{DO $$ BEGIN ASSERT chatrel.report_online('{1}', '1 min') = 1; EXCEPTION WHEN object_not_in_prerequisite_state THEN RAISE NOTICE 'not preloaded'; END $$}, '' ],
+	[ presence => q{DO $$ BEGIN ASSERT (SELECT online FROM chatrel.presence('{1}', 1)); EXCEPTION WHEN object_not_in_prerequisite_state THEN RAISE NOTICE 'not preloaded'; END $$}, '' ],
+	[ typing => q{DO $$ BEGIN ASSERT chatrel.typing(1, 1); EXCEPTION WHEN object_not_in_prerequisite_state THEN RAISE NOTICE 'not preloaded'; END $$}, '' ],
+	[ presence_status => q{SELECT count(*) = (current_setting('shared_preload_libraries') = 'chatrel')::int FROM chatrel.presence_status()}, 't' ],
+	[ become_shard => q{SELECT chatrel.become_shard(0)}, 'f' ],
+	[ become_home => q{SELECT chatrel.become_home()}, 'f' ],
 	[ relay_status => q{SET ROLE watcher; SELECT count(*) >= 0 FROM chatrel.relay}, 't' ],
 );
 my %administration = (
@@ -480,7 +486,7 @@ sub upgrade
 sub test_upgrade
 {
 	my ($old, $old_contents, $cursors, $preloaded, @mode) = @_;
-	my $conf = $preloaded ? "shared_preload_libraries = 'chatrel'\n" : '';
+	my $conf = $preloaded ? "shared_preload_libraries = 'chatrel'\nchatrel.presence_max_members = 0\n" : '';
 	my $new = make_cluster(join('', 'new', @mode), $new_bin, $conf);
 
 	$old->append_conf('postgresql.conf', "shared_preload_libraries = ''\n$conf");
