@@ -49,6 +49,9 @@
 /* Ten years, in microseconds. */
 #define LONGEST_WAIT	((double) 10 * 365 * USECS_PER_DAY)
 
+/* In so many groups a page is looked for in each of them, unless little is left. */
+#define FEW_GROUPS		8
+
 /* Messages and recorded events in one list: each has what the other has not as null. */
 #define OF_MESSAGE	MESSAGE_COLUMNS("t") ", t.xid, " EVENT_NO_COLUMNS
 #define OF_EVENT \
@@ -329,7 +332,8 @@ groups_up_to(int64 user_id, int64 limit)
 /*
  * What is unseen in all of the user's groups.  By the ids of everybody's events
  * where those that are left are few, or the user is in more groups than that; a
- * part of them is enough if it fills the page.
+ * part of them is enough if it fills the page.  Group by group a page is looked for
+ * in each of them, and so whoever is in more than a few tries the first part.
  */
 static PlanResult
 unseen_of_all(Sync *sync, Datum *values)
@@ -337,17 +341,19 @@ unseen_of_all(Sync *sync, Datum *values)
 	int64		high = sync->cursor->high;
 	PlanResult	last = plan_run(&last_id, PLAN_READ, NULL, NULL);
 	int64		left = result_int64(&last, 0, 1) - high;
+	int64		few = FEW_GROUPS;
 
 	for (int64 part = 2 * (sync->limit + 1);; part *= 4)
 	{
 		PlanResult	unseen;
 
-		if (left > part && groups_up_to(sync->user_id, part + 1) <= part)
+		if (left > part && groups_up_to(sync->user_id, few + 1) <= few)
 			return plan_run(&unseen_by_groups, PLAN_READ, values, NULL);
 		values[7] = Int64GetDatum(high + Min(left, part));
 		unseen = plan_run(&unseen_by_ids, PLAN_READ, values, NULL);
 		if (left <= part || unseen.nrows > sync->limit)
 			return unseen;
+		few = 4 * part;
 	}
 }
 
