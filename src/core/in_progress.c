@@ -31,7 +31,11 @@ add_range(XidRange *ranges, int *n, uint64 lo, uint64 hi)
 	if (*n > 0 && ranges[*n - 1].hi == lo)
 		ranges[*n - 1].hi = hi;
 	else
-		ranges[(*n)++] = (XidRange) {lo, hi};
+	{
+		ranges[*n].lo = lo;
+		ranges[*n].hi = hi;
+		(*n)++;
+	}
 }
 
 /* But for this transaction: it sees what is its own. */

@@ -166,9 +166,10 @@ find_by_key(const MessageExtras *extras, int64 group_id, int64 user_id)
 {
 	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id),
 	PointerGetDatum(extras->client_key)};
+	PlanResult	none = {0};
 
 	if (extras->client_key == NULL)
-		return (PlanResult) {0};
+		return none;
 	return plan_run(&message_of_key, PLAN_WRITE, values, NULL);
 }
 
