@@ -80,7 +80,6 @@ new_event(Relation events, const RecordedEvent *event)
 	TupleTableSlot *row = row_new(events);
 
 	row_set(row, "id", Int64GetDatum(next_number("event_ids")));
-	row_set(row, "created_at", TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
 	row_set(row, "kind", CStringGetTextDatum(event->kind));
 	set_optional_id(row, "group_id", event->group_id);
 	set_optional_id(row, "recipient_id", event->recipient_id);
