@@ -151,6 +151,16 @@ sub process_state
 	return $state // '';
 }
 
+# It waits for something to do: where it were stopped at work it might hold a lock of the server's,
+# for which everybody else would wait, whoever asks for locks too.
+sub is_idle
+{
+	my ($dbh, $pid) = @_;
+
+	return !relay_row($dbh)->{bytes_waiting}
+		&& value($dbh, q{SELECT wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = ?}, $pid);
+}
+
 # Stops a worker that has nothing to do, so that it holds no lock; and returns its pid.
 sub stop_worker
 {
@@ -160,7 +170,7 @@ sub stop_worker
 	{
 		my $pid = start_worker($dbh);
 
-		wait_until(sub { return !relay_row($dbh)->{bytes_waiting} })
+		wait_until(sub { return is_idle($dbh, $pid) || (worker_pid($dbh) // 0) != $pid })
 			or die 'the relay does not deliver';
 		kill 'STOP', $pid or next;
 		wait_until(sub { process_state($pid) =~ /^T/ }, 5) or next;
