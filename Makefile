@@ -38,7 +38,7 @@ REGRESS_OPTS = --inputdir=$(srcdir)/test --outputdir=.
 ISOLATION = iso_delivery iso_leave_send iso_create_group iso_join iso_delete_user iso_gateway \
 	iso_channel_order iso_listen iso_sync iso_whiteboard iso_follow iso_follow_delete iso_follow_savepoint \
 	iso_follow_counters iso_follow_event iso_one_statement iso_edit iso_purge iso_marks iso_link \
-	iso_link_names iso_block iso_invite iso_direct iso_told iso_roles iso_search
+	iso_link_names iso_delete_group iso_block iso_invite iso_direct iso_told iso_roles iso_search
 ISOLATION_OPTS = --inputdir=$(srcdir)/test --outputdir=. --load-extension=chatrel
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl
