@@ -60,6 +60,8 @@ my %look_up = (
 	owner => q{SELECT user_id FROM chatrel.groups_members WHERE group_id = :group AND role = 'owner' ORDER BY random() LIMIT 1},
 	moderator => q{SELECT user_id FROM chatrel.groups_members WHERE group_id = :group AND role <> 'member' ORDER BY random() LIMIT 1},
 	outsider => "SELECT u FROM generate_series(1, $users) AS u WHERE u NOT IN (SELECT user_id FROM chatrel.groups_members WHERE group_id = :group) ORDER BY random() LIMIT 1",
+	invitation => q{SELECT coalesce((SELECT group_id || ', as_user => ' || user_id FROM chatrel.groups_invitations ORDER BY random() LIMIT 1), '0, as_user => 1')},
+	request => q{SELECT coalesce((SELECT group_id || ', as_user => ' || user_id FROM chatrel.groups_join_requests ORDER BY random() LIMIT 1), '0, as_user => 1')},
 	asker => 'SELECT user_id FROM chatrel.groups_join_requests WHERE group_id = :group ORDER BY random() LIMIT 1',
 	banned => 'SELECT user_id FROM chatrel.groups_bans WHERE group_id = :group ORDER BY random() LIMIT 1',
 	invited => 'SELECT user_id FROM chatrel.groups_invitations WHERE group_id = :group ORDER BY random() LIMIT 1',
@@ -105,13 +107,13 @@ my %statements = (
 	delete_group => 'SELECT chatrel.delete_group(:group, as_user => :owner)',
 	invite => "SELECT chatrel.invite(:group, ARRAY(SELECT u FROM generate_series(1, $users) AS u WHERE random() < 0.5 ORDER BY random()), as_user => :moderator)",
 	invite_one => 'SELECT chatrel.invite(:group, ARRAY[:outsider]::bigint[], as_user => :user)',
-	decline_invitation => 'SELECT chatrel.decline_invitation(:group, as_user => :invited)',
+	decline_invitation => 'SELECT chatrel.decline_invitation(:invitation)',
 	withdraw_invitation => 'SELECT chatrel.withdraw_invitation(:group, :invited, as_user => :moderator)',
 	create_invite_link => 'SELECT chatrel.create_invite_link(:group, as_user => :moderator)',
 	join_by_link => 'SELECT chatrel.join_by_link(:token, as_user => :user)',
 	revoke_invite_links => 'SELECT chatrel.revoke_invite_links(:group, as_user => :moderator)',
 	request_to_join => 'SELECT chatrel.request_to_join(:group, as_user => :outsider)',
-	withdraw_join_request => 'SELECT chatrel.withdraw_join_request(:group, as_user => :asker)',
+	withdraw_join_request => 'SELECT chatrel.withdraw_join_request(:request)',
 	decide_join_request => 'SELECT chatrel.decide_join_request(:group, :asker, random() < 0.8, as_user => :moderator)',
 	direct_group => 'SELECT chatrel.direct_group(ARRAY[:other, 1 + (:user + :other) % 20]::bigint[], as_user => :user)',
 	direct_pair => 'SELECT chatrel.direct_group(ARRAY[:other]::bigint[], as_user => :user)',
@@ -120,7 +122,7 @@ my %statements = (
 	set_direct_messages => q{SELECT chatrel.set_direct_messages(CASE WHEN random() < 0.8 THEN 'everybody' ELSE 'friends' END, as_user => :user)}
 );
 my %weights = (listen => 8, send => 8, join => 8, leave => 8, delete_user => 4, follow => 4, unblock => 4, accept => 2, direct_pair => 2, write_directly => 4,
-	set_role => 4, remove_member => 4, ban_member => 2, invite => 2, invite_one => 2, join_by_link => 4, request_to_join => 8, decide_join_request => 10, pin => 2, delete_message => 2, decline_invitation => 4, unmute_member => 2);
+	set_role => 4, remove_member => 4, ban_member => 2, invite => 2, invite_one => 2, join_by_link => 4, request_to_join => 8, decide_join_request => 10, pin => 2, delete_message => 2, unmute_member => 2);
 my @choices = map { ($_) x ($weights{$_} // 1) } sort keys %statements;
 
 # Who was deleted is back, and in every group again.
@@ -148,7 +150,7 @@ sub run
 	my ($dbh, $name) = @_;
 	my %value = (user => 1 + int(rand($users)), other => 1 + int(rand($users)), group => 1 + int($groups * rand() ** 3));
 	my $fill = sub { return $_[0] =~ s/(?<!:):(user|other|group)\b/$value{$1}/gr };
-	my $sql = $fill->($statements{$name} =~ s/(?<!:):(owner|moderator|outsider|asker|banned|invited|token|message)\b/value($dbh, $fill->($look_up{$1})) \/\/ q{'0'}/ger);
+	my $sql = $fill->($statements{$name} =~ s/(?<!:):(owner|moderator|outsider|invitation|request|asker|banned|invited|token|message)\b/value($dbh, $fill->($look_up{$1})) \/\/ q{'0'}/ger);
 
 	return 1 if eval { $dbh->selectall_arrayref($sql); revive($dbh, $value{user}) if $name =~ /^(delete|erase)_user$/; 1 };
 	die "$name: " . $dbh->errstr unless $dbh->state =~ $IN_VAIN || ($name =~ /^(delete|erase)_user$/ && $dbh->errstr =~ /could not find another owner/);
