@@ -443,7 +443,10 @@ async function withoutAShard(ann, ben) {
   run(process.env.STOP_SHARD);
   await killGateway(gateway);
   gateway = await startGateway();
-  ok(/^shard 2: /m.test(gateway.said), 'a gateway begins without a shard that is down, and says so');
+  await until('the gateway says that it is down', () => /^shard 2: /m.test(gateway.said));
+  ok(true, 'a gateway begins without a shard that is down, and says so');
+  is((await ask('POST', '/login', { Origin: address }, '{"username":"eve"}')).statusCode, 503,
+    'who comes new has to come again');
   await ben.say('Is anybody there?');
   await ben.sees('#messages .pending', 'Is anybody there?');
   await ann.open('on 2');
@@ -458,7 +461,8 @@ async function withoutAShard(ann, ben) {
   await ann.open('on 2');
   run(process.env.START_SHARD);
   await ann.sees('#messages .text', 'Is anybody there?');
-  ok(/^shard 2 is there$/m.test(gateway.said), 'when it is back the message is sent and seen');
+  await until('the gateway says that it is back', () => /^shard 2 is there$/m.test(gateway.said));
+  ok(true, 'when it is back the message is sent and seen');
   await ben.open('on 2');
   await ben.gone('#messages .pending');
   await ann.say('Now we are.');
