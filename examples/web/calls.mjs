@@ -2,8 +2,10 @@
 //
 // Whoever calls is the user of the session, which the gateway knows and the browser cannot say.
 // It is $1, for as_user, and the arguments of the call follow as $2, $3 … .  A statement that
-// reads a table goes by row-level security instead: it says readsTables, is run in a transaction
-// whose chatrel.user_id is that user, and its arguments begin with $1.
+// reads a table goes by row-level security instead: it says readsTables, is run at home in a
+// transaction whose chatrel.user_id is that user, and its arguments begin with $1.
+
+import { home, pool } from './databases.mjs';
 
 const readsTables = true;
 
@@ -100,8 +102,8 @@ export function isCall(name, args) {
     && args.every((arg) => isPlain(arg) || (Array.isArray(arg) && arg.every(isPlain)));
 }
 
-async function inTransaction(pool, user, sql, args) {
-  const client = await pool.connect();
+async function readAtHome(user, sql, args) {
+  const client = await home.connect();
   let failed;
   try {
     await client.query('BEGIN READ ONLY');
@@ -118,10 +120,10 @@ async function inTransaction(pool, user, sql, args) {
 }
 
 // The rows, or where the statement calls it "value", that.
-export async function run(pool, user, name, args) {
-  const { sql, readsTables: transaction } = calls[name];
-  const { rows } = transaction
-    ? await inTransaction(pool, user, sql, args)
+export async function run(user, name, args) {
+  const { sql, readsTables: isOfTables } = calls[name];
+  const { rows } = isOfTables
+    ? await readAtHome(user, sql, args)
     : await pool.query(sql, [user, ...args]);
   return rows.length === 1 && 'value' in rows[0] ? rows[0].value : rows;
 }
@@ -130,13 +132,18 @@ export async function run(pool, user, name, args) {
 const told = new Set(
   ['P0002', '42501', '22023', '22001', '22P02', '23505', '55000', '53400', '54000', '28000']);
 
+// What a proxy says of a shard that is away, in its own name
+const isOfProxy = ({ code, message }) =>
+  code === 'XX000' && message.startsWith('PL/Proxy function ');
+
 // What the page hears of an error.  "retry" is for what is no answer: the server is away.
 export function describe(error) {
   if (told.has(error.code)) {
     const { code, message, table, column } = error;
     return { code, message, table, column };
   }
-  const isLost = error.severity ? /^(08|57P|53|40|25006)/.test(error.code) // of the server
+  const isLost = error.severity // of the server
+    ? /^(08|57P|53|40|25006)/.test(error.code) || isOfProxy(error)
     : error.constructor === Error; // of the connection
   if (isLost) {
     return { retry: true, message: 'the database cannot be reached' };

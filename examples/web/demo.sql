@@ -1,10 +1,23 @@
 -- People and groups for a first look: log in as ann, ben or cleo, or as somebody new.
 
 DO $$
+BEGIN
+	PERFORM chatrel.create_user(name) FROM unnest('{ann,ben,cleo}'::text[]) AS name;
+	LOOP -- until the shards, where there are any, have heard of them
+		BEGIN
+			PERFORM chatrel.unread_counts(as_user => (chatrel.find_user('cleo')).id);
+			RETURN;
+		EXCEPTION WHEN no_data_found THEN
+			PERFORM pg_sleep(0.1);
+		END;
+	END LOOP;
+END $$;
+
+DO $$
 DECLARE
-	ann bigint := (chatrel.create_user('ann')).id;
-	ben bigint := (chatrel.create_user('ben')).id;
-	cleo bigint := (chatrel.create_user('cleo')).id;
+	ann bigint := (chatrel.find_user('ann')).id;
+	ben bigint := (chatrel.find_user('ben')).id;
+	cleo bigint := (chatrel.find_user('cleo')).id;
 	walks bigint := (chatrel.create_group('Walks', true,
 		description => 'Where we go on Sundays', as_user => ann)).id;
 	books bigint := (chatrel.create_group('Book club', true, join_policy => 'request',

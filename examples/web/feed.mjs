@@ -1,5 +1,5 @@
-// Everything that happens, from one connection: what is heard, and after an interruption what
-// was missed, each event once and in order.
+// Everything that happens in a database, from one connection: what is heard, and after an
+// interruption what was missed, each event once and in order.
 //
 // An interruption ends with listen_all and then sync_all from the last cursor, and what is heard
 // meanwhile waits.  Only what sync_all returns moves the cursor.
@@ -14,8 +14,11 @@ const RETRY_FIRST_MS = 100; // after a failure; then twice as long, and so on
 const RETRY_LONGEST_MS = 10000;
 
 // begin(members): who is in which group, before the first event and whenever the cursor is of no
-// use any more; ready(): from now on nothing is missed; pass(kind, event): one event.
-export function feed({ begin, ready, pass }) {
+// use any more; ready(): from now on nothing is missed; pass(kind, event): one event;
+// failed(error): there is no connection, and it is tried again.  query() of what is returned asks
+// by the same connection.
+export function feed({ database, begin, ready, pass, failed }) {
+  let connected = null; // the client, while nothing is missed
   let cursor = null;
   let passed = new Set(); // ids, oldest first
   let heardSinceSync = 0;
@@ -66,7 +69,7 @@ export function feed({ begin, ready, pass }) {
 
   async function goOn() {
     const client = new pg.Client({
-      application_name: 'chatrel feed', keepAlive: true,
+      connectionString: database, application_name: 'chatrel feed', keepAlive: true,
       connectionTimeoutMillis: ANSWER_WITHIN_MS, query_timeout: ANSWER_WITHIN_MS });
     const heard = [];
     let wake = () => {};
@@ -80,6 +83,7 @@ export function feed({ begin, ready, pass }) {
       if (cursor === null) await start(client);
       await catchUp(client);
       retryMs = RETRY_FIRST_MS;
+      connected = client;
       ready();
       while (!lost) {
         while (heard.length > 0) await heed(client, heard.shift());
@@ -94,6 +98,7 @@ export function feed({ begin, ready, pass }) {
       }
       throw lost;
     } finally {
+      connected = null;
       client.end().catch(() => {}); // which may take long, if nobody is there
     }
   }
@@ -103,7 +108,7 @@ export function feed({ begin, ready, pass }) {
       try {
         await goOn();
       } catch (error) {
-        console.error(`feed: ${error.message}`);
+        failed(error);
         if (error.code === '55000') cursor = null; // the database has another history now
       }
       const pause = retryMs * (0.5 + Math.random() / 2); // not all gateways at once
@@ -111,4 +116,11 @@ export function feed({ begin, ready, pass }) {
       retryMs = Math.min(2 * retryMs, RETRY_LONGEST_MS);
     }
   })();
+
+  return {
+    async query(...args) {
+      if (!connected) throw new Error('it is not connected');
+      return connected.query(...args);
+    },
+  };
 }

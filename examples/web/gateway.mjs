@@ -3,14 +3,16 @@
 //
 //   PORT=8080 PGDATABASE=app PGUSER=web node gateway.mjs
 //
+// It passes on what it hears of each of the databases that SHARDS names, if there are several.
+//
 // A browser says what to call, and never as whom: that is the user of its session.  Other sites
 // are kept out by the check of Origin, at the log-in and at the WebSocket.
 
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import pg from 'pg';
 import { WebSocketServer } from 'ws';
 import { describe, isCall, run } from './calls.mjs';
+import { shards } from './databases.mjs';
 import { feed } from './feed.mjs';
 import { logIn, logOut, sessionOf } from './sessions.mjs';
 
@@ -27,68 +29,86 @@ const AWAY_AFTER_MS = 3000; // a page that is loaded again is back by then
 const MAX_WAITING = 100; // calls of one browser; it is not listened to until there are fewer
 const MAX_UNSENT = 4 * 1024 * 1024; // bytes that a browser is behind
 
-// Ids fit into a number until there are 2^53 of them.  doc/operations.md says what then.
-const ID = 20;
-pg.types.setTypeParser(ID, Number);
-pg.types.setTypeParser(1016, (text) => text.slice(1, -1).split(',').filter(Boolean).map(Number));
-const pool = new pg.Pool({
-  application_name: 'chatrel gateway', max: 10, keepAlive: true,
-  connectionTimeoutMillis: 5000, query_timeout: 15000 });
-pool.on('error', (error) => console.error(`pool: ${error.message}`));
-
 // ---------------------------------------------------------------- who hears what
 
 const sockets = new Map(); // user -> its WebSockets
-let members = new Map(); // group -> its users
 
 function entry(map, key) {
   if (!map.has(key)) map.set(key, new Set());
   return map.get(key);
 }
 
-function sendTo(socket, text) {
-  if (socket.bufferedAmount > MAX_UNSENT) socket.terminate(); // it comes back, and syncs
-  else socket.send(text);
+function sendTo(user, text) {
+  for (const socket of sockets.get(user) ?? []) {
+    if (socket.bufferedAmount > MAX_UNSENT) socket.terminate(); // it comes back, and syncs
+    else socket.send(text);
+  }
 }
 
-function pass(kind, event) {
-  const { group_id: group, recipient_id: recipient } = event;
-  if (kind === 'member_joined') entry(members, group).add(event.user_id);
-  if (kind === 'member_left') members.get(group)?.delete(event.user_id);
-  if (kind === 'group_deleted') members.delete(group); // its former members are recipients
-  const hearers = recipient !== undefined ? [recipient] : members.get(group) ?? [];
-  const text = JSON.stringify({ event: { [kind]: event } });
-  for (const user of hearers) for (const socket of sockets.get(user) ?? []) sendTo(socket, text);
+// A database tells of its own groups alone: so each is listened to by itself.
+function listenTo(shard, database) {
+  let members = null; // group -> its users
+  let failure = null;
+
+  function begin(rows) {
+    const isAgain = members !== null;
+    members = new Map();
+    for (const [group, user] of rows) entry(members, group).add(user);
+    if (!isAgain) return;
+    // What their pages show may be from a history that is not there any more.
+    for (const user of new Set(rows.map((row) => row[1]))) sendTo(user, '{"reload":true}');
+  }
+
+  function pass(kind, event) {
+    const { group_id: group, recipient_id: recipient } = event;
+    if (kind === 'member_joined') entry(members, group).add(event.user_id);
+    if (kind === 'member_left') members.get(group)?.delete(event.user_id);
+    if (kind === 'group_deleted') members.delete(group); // its former members are recipients
+    const hearers = recipient !== undefined ? [recipient] : members.get(group) ?? [];
+    const text = JSON.stringify({ event: { [kind]: event } });
+    for (const user of hearers) sendTo(user, text);
+  }
+
+  // Pages that came meanwhile may have caught up without this database.
+  function ready() {
+    if (failure) console.log(`${nameOf(shard)} is there`);
+    failure = null;
+    report(shard, [...sockets.keys()]); // the server may have been restarted
+    for (const user of sockets.keys()) sendTo(user, '{"sync":true}');
+    open(shard);
+  }
+
+  function failed(error) {
+    if (error.message !== failure) console.error(`${nameOf(shard)}: ${error.message}`);
+    failure = error.message;
+    if (shard !== HOME) open(shard);
+  }
+
+  return feed({ database, begin, pass, ready, failed });
+}
+
+const HOME = 0;
+const nameOf = (shard) => (shard === HOME ? 'home' : `shard ${shard}`);
+const feeds = shards.map((database, shard) => listenTo(shard, database));
+const unknown = new Set(shards.keys()); // what cannot be said yet to be there, or not
+
+// Nobody is let in before nothing can be missed; but for a shard that is down nobody waits.
+function open(shard) {
+  if (!unknown.delete(shard) || unknown.size > 0) return;
+  server.listen(port, host, () => console.log(`listening on ${origins[0]}`));
 }
 
 let toldOff = false; // that the server does not know who is online
 
 // Who has a page open is online.  A report that fails is made again, as all of them are.
-function report(users, ttl = ONLINE_FOR) {
-  return pool.query('SELECT chatrel.report_online($1, $2)', [users, ttl]).catch((error) => {
+function report(shard, users, ttl = ONLINE_FOR) {
+  feeds[shard].query('SELECT chatrel.report_online($1, $2)', [users, ttl]).catch((error) => {
     if (error.code === '55000' && !toldOff) console.error(`nobody is online: ${error.message}`);
     toldOff ||= error.code === '55000';
   });
 }
 
-const reportAll = () => report([...sockets.keys()]);
-
-let begun = false;
-
-function begin(rows) {
-  members = new Map();
-  for (const [group, user] of rows) entry(members, group).add(user);
-  // What the browsers show may be from a history that is not there any more.
-  for (const user of sockets.values()) for (const socket of user) sendTo(socket, '{"reload":true}');
-}
-
-// Nobody is let in before nothing can be missed.
-function ready() {
-  reportAll(); // the database may have been restarted
-  if (begun) return;
-  begun = true;
-  server.listen(port, host, () => console.log(`listening on ${origins[0]}`));
-}
+const reportAll = (users, ttl) => feeds.forEach((_, shard) => report(shard, users, ttl));
 
 // ---------------------------------------------------------------- pages and log-in
 
@@ -137,14 +157,14 @@ async function bodyOf(request) {
 async function logInBy(request, response) {
   const username = (await bodyOf(request))?.username;
   if (typeof username !== 'string') return answer(response, 400, { message: 'say a name' });
-  const cookie = await logIn(pool, username.trim(), secure);
+  const cookie = await logIn(username.trim(), secure);
   return answer(response, 204, '', { 'Set-Cookie': cookie });
 }
 
 async function logOutBy(request, response) {
-  const session = await sessionOf(pool, request);
+  const session = await sessionOf(request);
   if (!session) return answer(response, 401);
-  const cookie = await logOut(pool, session);
+  const cookie = await logOut(session);
   for (const socket of sockets.get(session.id) ?? []) {
     if (socket.session.key === session.key) socket.close(4401, 'logged out');
   }
@@ -159,9 +179,9 @@ async function respond(request, response) {
     return answer(response, 200, file.body, { 'Content-Type': file.type });
   }
   if (method === 'GET' && path === '/session') {
-    const session = await sessionOf(pool, request);
+    const session = await sessionOf(request);
     if (!session) return answer(response, 401);
-    return answer(response, 200, (await run(pool, session.id, 'names', [[session.id]]))[0]);
+    return answer(response, 200, (await run(session.id, 'names', [[session.id]]))[0]);
   }
   if (method === 'POST' && !isOurs(request)) return answer(response, 403);
   if (method === 'POST' && path === '/login') return logInBy(request, response);
@@ -188,7 +208,7 @@ server.on('upgrade', async (request, socket, head) => {
   socket.on('error', () => socket.destroy());
   if (request.url !== '/socket' || !isOurs(request)) return refuse(socket, '403 Forbidden');
   try {
-    const session = await sessionOf(pool, request);
+    const session = await sessionOf(request);
     if (!session) return refuse(socket, '401 Unauthorized');
     return webSockets.handleUpgrade(request, socket, head, (ws) => welcome(ws, session));
   } catch {
@@ -203,14 +223,16 @@ function welcome(ws, session) {
   ws.session = session;
   ws.alive = true;
   entry(sockets, session.id).add(ws);
-  report([session.id]);
+  reportAll([session.id]);
   ws.on('pong', () => { ws.alive = true; });
   ws.on('error', () => ws.terminate());
   ws.on('close', () => {
     sockets.get(session.id)?.delete(ws);
     if (sockets.get(session.id)?.size !== 0) return;
     sockets.delete(session.id);
-    setTimeout(() => { if (!sockets.has(session.id)) report([session.id], '0'); }, AWAY_AFTER_MS);
+    setTimeout(() => {
+      if (!sockets.has(session.id)) reportAll([session.id], '0');
+    }, AWAY_AFTER_MS);
   });
   ws.on('message', (data) => {
     if (++waiting === MAX_WAITING) ws.pause();
@@ -233,14 +255,14 @@ async function serve(ws, data) {
   }
   if (ws.readyState !== ws.OPEN) return; // it asks again when it is back
   try {
-    const value = await run(pool, ws.session.id, call.call, call.args);
+    const value = await run(ws.session.id, call.call, call.args);
     ws.send(JSON.stringify({ id: call.id, value }));
   } catch (error) {
     ws.send(JSON.stringify({ id: call.id, error: describe(error) }));
   }
 }
 
-setInterval(reportAll, SAY_EVERY_MS);
+setInterval(() => reportAll([...sockets.keys()]), SAY_EVERY_MS);
 setInterval(() => {
   for (const ws of webSockets.clients) {
     if (!ws.alive) ws.terminate();
@@ -249,5 +271,3 @@ setInterval(() => {
     ws.ping();
   }
 }, HEARTBEAT_MS);
-
-feed({ begin, ready, pass });

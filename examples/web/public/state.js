@@ -2,8 +2,9 @@
 // with.
 //
 // The cursor is moved by answers of sync alone; an event that was handled is skipped.  While
-// something is being read, events wait: what the answer has seen is followed by what came after
-// it, and to handle once more what it has seen already does no harm.
+// something is being read, events about it wait: what the answer has seen is followed by what came
+// after it, and to handle once more what it has seen already does no harm.  Others do not: where
+// there are several databases, one of them may take its time.
 
 import { Connection } from './connection.js';
 
@@ -34,13 +35,14 @@ export const pending = []; // { key, group, text, replyTo, mentions, error }
 let connection;
 let cursor = null;
 let handled = new Set();
-let held = 0; // reads that events wait for
+const reads = new Set(); // what is being read: each with isAbout(kind, event), what waits for it
 let waiting = []; // events
 const stale = new Set(); // messages of the conversation that is shown, to be read again
 let show = () => {};
 let listTimer = null;
+let isListStale = false;
 let catchingUp = false;
-let sending = false;
+const sending = new Set(); // groups
 
 export const call = (name, ...args) => connection.call(name, ...args);
 
@@ -59,9 +61,10 @@ export function start(me, shows, loggedOut) {
       state.connected = false;
       show({ status: true });
     },
-    told: ({ event, reload }) => {
+    told: ({ event, reload, sync }) => {
       if (reload) begin();
-      else waiting.push(event);
+      if (sync && cursor) catchUp();
+      if (event) waiting.push(event);
       drain();
     },
     loggedOut,
@@ -78,20 +81,27 @@ export const stop = () => connection.close();
 
 // ---------------------------------------------------------------- reading
 
+const anything = () => true;
+const ofGroup = (group) => (kind, event) => event.group_id === group;
+const ofPresence = (kind) => kind === 'presence';
+
 // Events wait until what was read has been put in its place.
-async function hold(work) {
-  held += 1;
+async function hold(isAbout, work) {
+  const read = { isAbout };
+  reads.add(read);
   try {
     return await work();
   } finally {
-    held -= 1;
+    reads.delete(read);
     drain();
   }
 }
 
+const isHeld = (kind, event) => [...reads].some(({ isAbout }) => isAbout(kind, event));
+
 // From nothing: the cursor first, then what there is.
 function begin() {
-  return hold(async () => {
+  return hold(anything, async () => {
     cursor = null;
     handled = new Set();
     waiting = [];
@@ -106,7 +116,7 @@ async function catchUp() {
   if (catchingUp) return;
   catchingUp = true;
   try {
-    await hold(async () => {
+    await hold(anything, async () => {
       const missed = [];
       let answer = { more: true };
       while (answer.more) {
@@ -143,15 +153,25 @@ async function readList() {
 // Who comes and goes is told; who was there before is asked for.
 function readPresence() {
   const members = state.conversations.flatMap(({ document }) => document.members);
-  return hold(async () => {
+  return hold(ofPresence, async () => {
     const rows = await call('presence', [...new Set(members.map(({ id }) => id))])
       .catch(() => []); // a server that does not preload chatrel does not know
     state.online = new Set(rows.filter((row) => row.online).map((row) => row.user_id));
   });
 }
 
+// One time after the other, however long it takes
 export function readListSoon() {
-  listTimer ??= setTimeout(() => { listTimer = null; readList(); }, LIST_AFTER_MS);
+  isListStale = true;
+  listTimer ??= setTimeout(async () => {
+    isListStale = false;
+    try {
+      await readList();
+    } finally {
+      listTimer = null;
+      if (isListStale) readListSoon();
+    }
+  }, LIST_AFTER_MS);
 }
 
 async function learnNames(ids) {
@@ -171,8 +191,13 @@ async function page(group, { before = null, after = null, around = null } = {}) 
 export async function openConversation(id, around = null) {
   const conversation = state.open?.id === id ? state.open
     : { id, messages: new Map(), atStart: false, atEnd: false, requests: [], typing: new Map() };
+  const isOther = state.open !== conversation;
   state.open = conversation;
-  await hold(async () => {
+  if (isOther) {
+    stale.clear();
+    show({ messages: true, list: true });
+  }
+  await hold(ofGroup(id), async () => {
     const { messages, isLast } = await page(id, { around });
     conversation.messages = new Map(messages.map((message) => [message.id, message]));
     conversation.atStart = around === null && isLast;
@@ -194,7 +219,7 @@ export async function readMore(direction) {
   if (conversation.messages.size === 0) return;
   const ids = [...conversation.messages.keys()];
   conversation.loading = true;
-  await hold(async () => {
+  await hold(ofGroup(conversation.id), async () => {
     const { messages, isLast } = await page(conversation.id, direction === 'older'
       ? { before: Math.min(...ids) } : { after: Math.max(...ids) });
     for (const message of messages) conversation.messages.set(message.id, message);
@@ -232,17 +257,23 @@ export function markRead() {
 // ---------------------------------------------------------------- events
 
 function drain() {
-  while (held === 0 && waiting.length > 0) {
-    const event = waiting.shift();
+  const events = waiting;
+  waiting = [];
+  for (const event of events) {
     const [[kind, details]] = Object.entries(event);
-    if (details.datetime) { // it is kept, and has an id of its own
-      if (handled.has(details.id)) continue;
-      handled.add(details.id);
-      if (handled.size > REMEMBER) handled.delete(handled.values().next().value);
-    }
-    handlers[kind]?.(details);
+    if (isHeld(kind, details)) waiting.push(event);
+    else handle(kind, details);
   }
-  if (held === 0 && stale.size > 0) refresh();
+  if (stale.size > 0 && state.open && !isHeld('message', { group_id: state.open.id })) refresh();
+}
+
+function handle(kind, event) {
+  if (event.datetime) { // it is kept, and has an id of its own
+    if (handled.has(event.id)) return;
+    handled.add(event.id);
+    if (handled.size > REMEMBER) handled.delete(handled.values().next().value);
+  }
+  handlers[kind]?.(event);
 }
 
 // Counts of reactions are the server's: it says what they are now.
@@ -250,7 +281,7 @@ function refresh() {
   const conversation = state.open;
   const ids = [...stale];
   stale.clear();
-  hold(() => Promise.all(ids.map(async (id) => {
+  hold(ofGroup(conversation.id), () => Promise.all(ids.map(async (id) => {
     const message = await call('message', conversation.id, id).catch(() => null);
     if (!message || state.open !== conversation) return;
     conversation.messages.set(id, message);
@@ -352,13 +383,13 @@ export function typing() {
   call('typing', open.id).catch(() => {}); // who may not, is told when it is sent
 }
 
-// Messages are sent one after the other.  They are shown at once, as pending, and leave the
-// list when their answer or their event comes, whichever is first.
+// Messages of a conversation are sent one after the other.  They are shown at once, as pending, and
+// leave the list when their answer or their event comes, whichever is first.
 export function send(group, text, replyTo, mentions) {
   pending.push({ key: crypto.randomUUID(), group, text, replyTo, mentions });
   show({ pending: true, toEnd: true });
   if (state.open?.id === group && !state.open.atEnd) openConversation(group);
-  sendPending();
+  sendPending(group);
 }
 
 export function dropPending(key) {
@@ -366,13 +397,13 @@ export function dropPending(key) {
   show({ pending: true });
 }
 
-async function sendPending() {
-  if (sending) return;
-  sending = true;
+async function sendPending(group) {
+  if (sending.has(group)) return;
+  sending.add(group);
   for (;;) {
-    const message = pending.find(({ error }) => !error);
+    const message = pending.find((one) => one.group === group && !one.error);
     if (!message) break;
-    const { group, text, replyTo, mentions, key } = message;
+    const { text, replyTo, mentions, key } = message;
     try {
       const [sent] = await call('send', group, text, replyTo, mentions, key);
       put(sent);
@@ -381,5 +412,5 @@ async function sendPending() {
     }
     show({ pending: true });
   }
-  sending = false;
+  sending.delete(group);
 }

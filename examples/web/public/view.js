@@ -272,7 +272,7 @@ export function showMessages(what, actions) {
     if (what.message) showOne(what.message, actions);
     if (what.message || what.pending) showPending(actions);
   }, what.toEnd);
-  $('#newest').hidden = !state.open || state.open.atEnd;
+  $('#newest').hidden = !state.open || state.open.atEnd || state.open.messages.size === 0;
   if (what.focus) {
     const item = $(`#messages [data-id="${what.focus}"]`);
     item?.scrollIntoView({ block: 'center' });

@@ -1,7 +1,8 @@
 // The chat of examples/web with two people and more, each in a page of a real browser.  It prints TAP
-// lines, without a plan.  test/t/061_web.pl runs it, beside a server with the people and groups of
-// examples/web/demo.sql.  The environment is that of the gateway, and RESTART is a command that
-// restarts the database's server at once, as a crash does.
+// lines, without a plan.  test/t/061_web.pl runs it, beside a server, or several, with the people and
+// groups of examples/web/demo.sql.  The environment is that of the gateway.  RESTARTS has commands
+// that restart a server at once, as a crash does, and what they are.  Where groups are on shards,
+// STOP_SHARD and START_SHARD are commands for the shard of the group "on 2"; "on 1" is on another.
 
 import { execFileSync } from 'node:child_process';
 import { createRequire } from 'node:module';
@@ -25,15 +26,29 @@ const is = (is_, expected, name) => {
   if (found !== wanted) console.log(`# found ${found}\n# expected ${wanted}`);
 };
 
-async function asAdmin(sql, values = []) {
-  const client = new pg.Client({ user: process.env.ADMIN });
+// Where groups and messages are; one database is the same that is called
+const databases = process.env.SHARDS?.split(' ') ?? [''];
+const run = (command) => execFileSync('sh', ['-c', command]);
+
+async function connectAsAdmin(database) {
+  const { ADMIN: user } = process.env;
+  const client = new pg.Client({ user, connectionString: database.replace('//', `//${user}@`) });
   await client.connect();
+  return client;
+}
+
+async function asAdmin(sql, values = [], database = '') {
+  const client = await connectAsAdmin(database);
   try {
     return (await client.query({ text: sql, values, rowMode: 'array' })).rows;
   } finally {
     await client.end();
   }
 }
+
+// The rows of all databases
+const everywhere = async (sql, values) =>
+  (await Promise.all(databases.map((database) => asAdmin(sql, values, database)))).flat();
 
 // ---------------------------------------------------------------- without a browser
 
@@ -100,7 +115,7 @@ async function refusesStrangers() {
   is(await callsAtOnce(own, 500), 500, 'many calls at once are answered all the same');
   const name = Buffer.from(JSON.stringify({ username: 'zoë' }));
   await ask('POST', '/login', { Origin: address }, ...[...name].map((byte) => Buffer.of(byte)));
-  is(await asAdmin(`SELECT username FROM chatrel.users WHERE username LIKE 'zo%'`), [['zoë']],
+  is(await asAdmin(`SELECT username FROM chatrel.users WHERE username LIKE 'zo%'`, [], databases[0]), [['zoë']],
     'a name is whole, in however many pieces it comes');
   const logout = await ask('POST', '/logout', own);
   is([logout.statusCode, await tryWebSocket(own)], [204, 401], 'after the log-out the cookie is of no use');
@@ -367,7 +382,7 @@ async function survives(what, ann, ben, interrupt) {
       window.written === each && document.querySelectorAll('#messages .pending').length === 0, EACH));
     await until('all are seen', async () => (await sees(person)).length >= 2 * EACH);
   }
-  const stored = (await asAdmin(`SELECT message FROM chatrel.groups_messages
+  const stored = (await everywhere(`SELECT message FROM chatrel.groups_messages
     WHERE message LIKE '% at ' || $1 || ' %' ORDER BY id`, [what])).map(([text]) => text);
   for (const name of names) {
     is(stored.filter((text) => text.startsWith(name)),
@@ -381,22 +396,20 @@ async function survives(what, ann, ben, interrupt) {
 
 // A group that is made, of which the answer is lost with the gateway, is not made again.
 async function makesNoGroupTwice(cleo) {
-  const admin = new pg.Client({ user: process.env.ADMIN });
-  await admin.connect();
-  await admin.query('BEGIN; LOCK TABLE chatrel.groups IN SHARE MODE');
+  const admins = await Promise.all(databases.map(connectAsAdmin));
+  await Promise.all(admins.map((admin) => admin.query('BEGIN; LOCK TABLE chatrel.groups IN SHARE MODE')));
   await cleo.click('#open-new-group');
   await cleo.type('Made once');
   await cleo.press('Enter');
-  await until('the group is being made', async () => (await asAdmin(`SELECT FROM pg_stat_activity
+  await until('the group is being made', async () => (await everywhere(`SELECT FROM pg_stat_activity
     WHERE wait_event_type = 'Lock' AND query LIKE '%create_group%'`)).length > 0);
   await killGateway(gateway);
-  await admin.query('ROLLBACK');
-  await admin.end();
+  await Promise.all(admins.map((admin) => admin.query('ROLLBACK').then(() => admin.end())));
   gateway = await startGateway();
   await cleo.sees('#new-group .error', 'look whether it was done');
   await cleo.press('Escape');
   await cleo.sees('#conversations', 'Made once');
-  is(await asAdmin(`SELECT count(*)::int FROM chatrel.groups WHERE name = 'Made once'`), [[1]],
+  is(await everywhere(`SELECT name FROM chatrel.groups WHERE name = 'Made once'`), [['Made once']],
     'a group is made once, though its answer was lost');
 }
 
@@ -407,18 +420,55 @@ async function interruptions(ann, ben) {
     await until('both have written on', () => ann.evaluate((each) => window.written > each / 2, EACH));
     gateway = await startGateway();
   });
-  await survives('the restart of the database', ann, ben, async () => {
-    execFileSync('sh', ['-c', process.env.RESTART]);
-  });
-  await ann.sees('#online', 'ben');
-  is(await asAdmin('SELECT online FROM chatrel.presence_status()'), [[3]],
-    'after it the same are online, though the server has forgotten them');
+  for (const [what, command] of Object.entries(JSON.parse(process.env.RESTARTS))) {
+    await survives(what, ann, ben, async () => run(command));
+    await ann.sees('#online', 'ben');
+    await until('the same are online', async () =>
+      (await everywhere('SELECT online FROM chatrel.presence_status()')).every(([online]) => online === 3));
+    ok(true, `${what}: after it the same are online, though the server has forgotten them`);
+  }
   await survives('the end of the connections', ann, ben, async () => {
     for (let i = 0; i < 5; i++) {
-      await asAdmin(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'chatrel %'`);
+      const sql = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'chatrel %'`;
+      await Promise.all([asAdmin(sql), everywhere(sql)]);
       await pause(200);
     }
   });
+}
+
+// A shard that is down delays its groups, and nothing else; also a gateway that begins meanwhile.
+async function withoutAShard(ann, ben) {
+  await ann.open('on 1');
+  await ben.open('on 2');
+  run(process.env.STOP_SHARD);
+  await killGateway(gateway);
+  gateway = await startGateway();
+  await until('the gateway says that it is down', () => /^shard 2: /m.test(gateway.said));
+  ok(true, 'a gateway begins without a shard that is down, and says so');
+  is((await ask('POST', '/login', { Origin: address }, '{"username":"eve"}')).statusCode, 503,
+    'who comes new has to come again');
+  await ben.say('Is anybody there?');
+  await ben.sees('#messages .pending', 'Is anybody there?');
+  await ann.open('on 2');
+  await ann.gone('#messages .message');
+  await ann.open('on 1');
+  await ben.open('on 1');
+  await ann.say('Here we are.');
+  await ben.sees('#messages .text', 'Here we are.');
+  await ben.say('So we are.');
+  await ann.sees('#messages .text', 'So we are.');
+  ok(true, 'meanwhile groups of another shard go on, though a message waits, and a history');
+  await ann.open('on 2');
+  run(process.env.START_SHARD);
+  await ann.sees('#messages .text', 'Is anybody there?');
+  await until('the gateway says that it is back', () => /^shard 2 is there$/m.test(gateway.said));
+  ok(true, 'when it is back the message is sent and seen');
+  await ben.open('on 2');
+  await ben.gone('#messages .pending');
+  await ann.say('Now we are.');
+  await ben.sees('#messages .text', 'Now we are.');
+  is([await ann.texts(), await ben.texts()], Array(2).fill(['Is anybody there?', 'Now we are.']),
+    'once, and so are those after it');
 }
 
 // ---------------------------------------------------------------- a phone
@@ -450,6 +500,7 @@ try {
   await history(ann);
   await makesNoGroupTwice(cleo);
   await interruptions(ann, ben);
+  if (process.env.STOP_SHARD) await withoutAShard(ann, ben);
   await fitsAPhone(ben);
   await ann.evaluate(() => document.querySelector('#logout').click());
   await ann.sees('#login-name');
