@@ -169,15 +169,32 @@ leave_out_checks_of_keys(TriggerDesc *triggers)
 			triggers->triggers[i].tgenabled = TRIGGER_DISABLED;
 }
 
+/* A transaction that has one snapshot may not go by a row that this does not see. */
+static void
+require_visible(Relation table, ItemPointer tid, Snapshot snapshot)
+{
+	TupleTableSlot *there;
+
+	if (!IsolationUsesXactSnapshot())
+		return;
+	there = table_slot_create(table, NULL);
+	if (!table_tuple_fetch_row_version(table, tid, snapshot, there))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent update")));
+	ExecDropSingleTupleTableSlot(there);
+}
+
 /*
  * As INSERT ... ON CONFLICT DO NOTHING.  Once more where another adds a row of the same
  * key at the same time: it is waited for.
  */
 static bool
-insert_unless_there(ResultRelInfo *result, EState *estate, TupleTableSlot *row, List **recheck)
+insert_unless_there(ResultRelInfo *result, EState *estate, TupleTableSlot *row, Oid arbiter,
+					List **recheck)
 {
 	Relation	table = result->ri_RelationDesc;
-	List	   *arbiters = list_make1_oid(RelationGetPrimaryKeyIndex(table, false));
+	List	   *arbiters = list_make1_oid(arbiter);
 	bool		conflict = true;
 
 	while (conflict)
@@ -188,7 +205,10 @@ insert_unless_there(ResultRelInfo *result, EState *estate, TupleTableSlot *row, 
 		ItemPointerSetInvalid(&tid);
 		ItemPointerSetInvalid(&row->tts_tid);
 		if (!ExecCheckIndexConstraints(result, row, estate, &tid, &row->tts_tid, arbiters))
+		{
+			require_visible(table, &tid, estate->es_snapshot);
 			return false;
+		}
 		conflict = false;
 		token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
 		table_tuple_insert_speculative(table, row, estate->es_output_cid, 0, NULL, token);
@@ -200,17 +220,19 @@ insert_unless_there(ResultRelInfo *result, EState *estate, TupleTableSlot *row, 
 	return true;
 }
 
-/* As ExecInsert() does, for a table that is neither a partition nor has generated columns */
+/*
+ * As ExecInsert() does, for a table that is neither a partition nor has generated columns;
+ * arbiter is the unique index in which no row of the same key may be, if there is one.
+ */
 static bool
-insert_row(ResultRelInfo *result, EState *estate, TupleTableSlot *row, bool unless_there,
-		   List **recheck)
+insert_row(ResultRelInfo *result, EState *estate, TupleTableSlot *row, Oid arbiter, List **recheck)
 {
 	if (result->ri_TrigDesc != NULL && result->ri_TrigDesc->trig_insert_before_row &&
 		!ExecBRInsertTriggers(estate, result, row))
 		return false;
 	ExecConstraints(result, row, estate);
-	if (unless_there)
-		return insert_unless_there(result, estate, row, recheck);
+	if (OidIsValid(arbiter))
+		return insert_unless_there(result, estate, row, arbiter, recheck);
 	table_tuple_insert(result->ri_RelationDesc, row, estate->es_output_cid, 0, NULL);
 	*recheck = ExecInsertIndexTuples(result, estate, 0, row, NIL, NULL);
 	return true;
@@ -270,20 +292,20 @@ end_writing(const Writing *writing)
 }
 
 static bool
-add(Relation table, TupleTableSlot *row, bool unless_there)
+add(Relation table, TupleTableSlot *row, Oid arbiter)
 {
 	Writing		writing;
 	TransitionCaptureState *capture;
 	List	   *recheck = NIL;
 	bool		added;
 
-	begin_writing(&writing, table, unless_there);
+	begin_writing(&writing, table, OidIsValid(arbiter));
 	capture = MakeTransitionCaptureState(writing.result->ri_TrigDesc, RelationGetRelid(table),
 										 CMD_INSERT);
 	set_defaults(table, row, writing.estate);
 	ExecStoreVirtualTuple(row);
 	ExecBSInsertTriggers(writing.estate, writing.result);
-	added = insert_row(writing.result, writing.estate, row, unless_there, &recheck);
+	added = insert_row(writing.result, writing.estate, row, arbiter, &recheck);
 	if (added)
 		ExecARInsertTriggers(writing.estate, writing.result, row, recheck, capture);
 	ExecASInsertTriggers(writing.estate, writing.result, capture);
@@ -294,13 +316,13 @@ add(Relation table, TupleTableSlot *row, bool unless_there)
 bool
 row_add(Relation table, TupleTableSlot *row)
 {
-	return add(table, row, false);
+	return add(table, row, InvalidOid);
 }
 
 bool
-row_add_unless_there(Relation table, TupleTableSlot *row)
+row_add_unless_there(Relation table, TupleTableSlot *row, const char *index)
 {
-	return add(table, row, true);
+	return add(table, row, relation_of_chatrel(index));
 }
 
 void

@@ -43,8 +43,8 @@ extern void row_set(TupleTableSlot *row, const char *column, Datum value);
  */
 extern bool row_add(Relation table, TupleTableSlot *row);
 
-/* The same, unless there is a row of the same key: then it is false, too. */
-extern bool row_add_unless_there(Relation table, TupleTableSlot *row);
+/* The same, unless there is a row of the same key by this unique index: then it is false, too. */
+extern bool row_add_unless_there(Relation table, TupleTableSlot *row, const char *index);
 
 /* Puts another in the place of one that was found, and that nobody else can change. */
 extern void row_replace(Relation table, TupleTableSlot *found, TupleTableSlot *row);

@@ -19,9 +19,7 @@
 #include "core/check.h"
 #include "core/errors.h"
 #include "delivery/record.h"
-#include "groups/members.h"
 #include "messages/extras.h"
-#include "messages/keys.h"
 #include "relationships/blocks.h"
 
 #define MAX_MENTIONS			100
@@ -36,28 +34,12 @@ enum
 	ARG_CLIENT_KEY
 };
 
-static SqlPlan extended_add = {
-	.sql = "INSERT INTO chatrel.groups_messages AS sent"
-	" (datetime, group_id, sender_id, message, reply_to_id, mentions, metadata, client_key)"
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
-	" ON CONFLICT (group_id, sender_id, client_key) WHERE client_key IS NOT NULL DO NOTHING"
-	" RETURNING " MESSAGE_COLUMNS("sent"),
-	.expected = SPI_OK_INSERT_RETURNING,
-	PLAN_ARGS(TIMESTAMPTZOID, INT8OID, INT8OID, TEXTOID, INT8OID, INT8ARRAYOID, JSONBOID, TEXTOID)
-};
-
 static SqlPlan message_of_key = {
 	.sql = "SELECT " MESSAGE_COLUMNS("t") " FROM chatrel.groups_messages t"
 	" WHERE t.group_id" EQ "$1 AND t.sender_id" EQ "$2 AND t.client_key" EQ "$3",
 	.expected = SPI_OK_SELECT,
 	PLAN_ARGS(INT8OID, INT8OID, TEXTOID),
 	.by_index = true
-};
-
-static SqlPlan message_exists = {
-	.sql = "SELECT FROM chatrel.groups_messages WHERE group_id" EQ "$1 AND id" EQ "$2",
-	.expected = SPI_OK_SELECT,
-	PLAN_ARGS(INT8OID, INT8OID)
 };
 
 static SqlPlan no_members = {
@@ -113,8 +95,8 @@ require_client_key(FunctionCallInfo fcinfo)
 	return client_key;
 }
 
-/* False if there are none, as of most messages. */
-bool
+/* Most messages have none. */
+void
 read_extras(MessageExtras *extras, FunctionCallInfo fcinfo, int64 user_id)
 {
 	bool		has_reply = !PG_ARGISNULL(ARG_REPLY_TO_ID);
@@ -130,8 +112,6 @@ read_extras(MessageExtras *extras, FunctionCallInfo fcinfo, int64 user_id)
 		extras->metadata = require_metadata(fcinfo, ARG_METADATA);
 	if (!PG_ARGISNULL(ARG_CLIENT_KEY))
 		extras->client_key = require_client_key(fcinfo);
-	return has_reply || extras->mentions != NULL || extras->metadata != NULL ||
-		extras->client_key != NULL;
 }
 
 /* ---------- sending ---------- */
@@ -139,9 +119,13 @@ read_extras(MessageExtras *extras, FunctionCallInfo fcinfo, int64 user_id)
 static void
 require_message(int64 group_id, int64 message_id)
 {
-	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(message_id)};
+	const int64 key[] = {group_id, message_id};
+	bool		exists;
 
-	if (plan_run(&message_exists, PLAN_WRITE, values, NULL).nrows == 0)
+	rows_begin(PLAN_WRITE);
+	exists = row_exists("groups_messages", key, lengthof(key));
+	rows_end();
+	if (!exists)
 		error_message_not_found(group_id, message_id);
 }
 
@@ -160,76 +144,44 @@ require_members(int64 group_id, ArrayType *mentions)
 				 err_table("groups_members")));
 }
 
-/* The message that was sent with the key, if there is one */
-static PlanResult
-find_by_key(const MessageExtras *extras, int64 group_id, int64 user_id)
+/*
+ * Between owner_begin() and owner_end(): the message that its sender has sent with the key;
+ * null if there is none.
+ */
+HeapTuple
+find_sent(const MessageExtras *extras, int64 group_id, int64 user_id)
 {
 	Datum		values[] = {Int64GetDatum(group_id), Int64GetDatum(user_id),
 	PointerGetDatum(extras->client_key)};
-	PlanResult	none = {0};
+	PlanResult	sent;
 
 	if (extras->client_key == NULL)
-		return none;
-	return plan_run(&message_of_key, PLAN_WRITE, values, NULL);
+		return NULL;
+	sent = plan_run(&message_of_key, PLAN_WRITE, values, NULL);
+	return sent.nrows == 0 ? NULL : sent.rows->vals[0];
 }
 
-static PlanResult
-insert_extended(const MessageExtras *extras, const Datum *values)
+/* Between owner_begin() and owner_end(): the membership is locked, and may send. */
+void
+check_extras(const MessageExtras *extras, int64 group_id)
 {
-	Datum		all[] = {
-		values[0], values[1], values[2], values[3],
-		Int64GetDatum(extras->reply_to_id),
-		PointerGetDatum(extras->mentions),
-		PointerGetDatum(extras->metadata),
-		PointerGetDatum(extras->client_key)
-	};
-	char		nulls[] = "        ";
-	PlanResult	added;
-
-	for (int i = 4; i < lengthof(all); i++)
-		if (all[i] == 0)
-			nulls[i] = 'n';
-	keys_known_begin(DatumGetInt64(values[1]), DatumGetInt64(values[2]));
-	added = plan_run(&extended_add, PLAN_WRITE, all, nulls);
-	keys_known_end();
-	return added;
-}
-
-/*
- * The membership is locked before anything is looked up.  What a retry names may
- * be gone by now, and the sender may not send any more, and so its message is
- * looked for first.  Of two sends at the same time the second waits in the index for
- * the first, and then finds its message; in a transaction that must not see it
- * PostgreSQL raises 40001.
- */
-PlanResult
-add_message_with_extras(const MessageExtras *extras, const Datum *values, bool *is_new)
-{
-	int64		group_id = DatumGetInt64(values[1]);
-	int64		user_id = DatumGetInt64(values[2]);
-	Membership	member;
-	PlanResult	message;
-
-	hold_membership(&member, user_id, group_id, ACT_SEND);
-	message = find_by_key(extras, group_id, user_id);
-	*is_new = message.nrows == 0;
-	if (!*is_new)
-		return message;
-	require_act(&member, ACT_SEND);
 	if (extras->reply_to_id != 0)
 		require_message(group_id, extras->reply_to_id);
 	if (extras->mentions != NULL)
 		require_members(group_id, extras->mentions);
-	for (int i = 0; i < MAX_TRIES; i++)
-	{
-		message = insert_extended(extras, values);
-		*is_new = message.nrows > 0;
-		if (!*is_new)
-			message = find_by_key(extras, group_id, user_id);
-		if (message.nrows > 0)
-			return message;
-	}
-	error_change_suppressed("groups_messages");
+}
+
+void
+set_extras(TupleTableSlot *message, const MessageExtras *extras)
+{
+	if (extras->reply_to_id != 0)
+		row_set(message, "reply_to_id", Int64GetDatum(extras->reply_to_id));
+	if (extras->mentions != NULL)
+		row_set(message, "mentions", PointerGetDatum(extras->mentions));
+	if (extras->metadata != NULL)
+		row_set(message, "metadata", PointerGetDatum(extras->metadata));
+	if (extras->client_key != NULL)
+		row_set(message, "client_key", PointerGetDatum(extras->client_key));
 }
 
 /*

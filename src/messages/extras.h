@@ -5,7 +5,7 @@
 #ifndef CHATREL_EXTRAS_H
 #define CHATREL_EXTRAS_H
 
-#include "core/plans.h"
+#include "core/rows.h"
 #include "messages/message.h"
 #include "utils/array.h"
 #include "utils/jsonb.h"
@@ -19,14 +19,11 @@ typedef struct MessageExtras
 	text	   *client_key;
 } MessageExtras;
 
-extern bool read_extras(MessageExtras *extras, FunctionCallInfo fcinfo, int64 user_id);
+extern void read_extras(MessageExtras *extras, FunctionCallInfo fcinfo, int64 user_id);
 
-/*
- * Between owner_begin() and owner_end(); values are datetime, group_id, user_id and
- * message.  is_new: it is no retry of a send, whose message is returned.
- */
-extern PlanResult add_message_with_extras(const MessageExtras *extras, const Datum *values,
-										  bool *is_new);
+extern HeapTuple find_sent(const MessageExtras *extras, int64 group_id, int64 user_id);
+extern void check_extras(const MessageExtras *extras, int64 group_id);
+extern void set_extras(TupleTableSlot *message, const MessageExtras *extras);
 extern void record_mentions(const Message *message);
 
 #endif							/* CHATREL_EXTRAS_H */

@@ -18,7 +18,6 @@
 #include "delivery/events.h"
 #include "groups/members.h"
 #include "messages/extras.h"
-#include "messages/keys.h"
 #include "messages/message.h"
 
 PG_FUNCTION_INFO_V1(chatrel_send_group_message);
@@ -59,91 +58,129 @@ announce_sent(const Message *message)
 
 /* ---------- sending ---------- */
 
-/*
- * Between rows_begin() and rows_end(): locks the membership, or raises the error that says
- * why the member may not send.  At once where no rule of the group is to be asked, as for
- * most messages.
- */
-static void
-hold_sender(int64 group_id, int64 user_id)
+/* What is sent: what the caller has passed */
+typedef struct Sending
 {
-	if (lock_membership_at_once(user_id, group_id))
-		return;
-	rows_end();
-	lock_membership(user_id, group_id, ACT_SEND);
-	rows_begin(PLAN_WRITE);
-}
+	int64		group_id;
+	int64		user_id;
+	text	   *message;
+	TimestampTz datetime;
+	MessageExtras extras;
+} Sending;
 
 /*
  * That the lock comes before the id is drawn matters to cursors on a standby, see
- * cursor.c.  values: datetime, group_id, user_id, message.
+ * cursor.c.
  */
 static TupleTableSlot *
-new_message(Relation messages, const Datum *values)
+new_message(Relation messages, const Sending *sending)
 {
 	TupleTableSlot *row = row_new(messages);
 
 	row_set(row, "id", Int64GetDatum(next_number("event_ids")));
-	row_set(row, "datetime", values[0]);
-	row_set(row, "group_id", values[1]);
-	row_set(row, "sender_id", values[2]);
-	row_set(row, "message", values[3]);
+	row_set(row, "datetime", TimestampTzGetDatum(sending->datetime));
+	row_set(row, "group_id", Int64GetDatum(sending->group_id));
+	row_set(row, "sender_id", Int64GetDatum(sending->user_id));
+	row_set(row, "message", PointerGetDatum(sending->message));
 	row_set(row, "xid", FullTransactionIdGetDatum(GetTopFullTransactionId()));
+	set_extras(row, &sending->extras);
 	return row;
 }
 
-/* Returns what was added, as the composite type that the function returns. */
+/*
+ * Returns what was added, as the composite type that the function returns; null if there
+ * is a message with the key, or a trigger keeps it out.
+ */
 static HeapTuple
-add_message(const Datum *values, TupleDesc tupdesc)
+add_message(const Sending *sending, TupleDesc tupdesc)
 {
-	int64		group_id = DatumGetInt64(values[1]);
-	int64		user_id = DatumGetInt64(values[2]);
-	Relation	messages;
-	TupleTableSlot *row;
-	HeapTuple	added;
+	Relation	messages = rows_open("groups_messages", RowExclusiveLock, ACL_INSERT);
+	TupleTableSlot *row = new_message(messages, sending);
+	bool		added = sending->extras.client_key == NULL ? row_add(messages, row)
+		: row_add_unless_there(messages, row, "groups_messages_client_key_idx");
+	HeapTuple	message = added ? row_as(row, tupdesc) : NULL;
 
-	rows_begin(PLAN_WRITE);
-	hold_sender(group_id, user_id);
-	messages = rows_open("groups_messages", RowExclusiveLock, ACL_INSERT);
-	row = new_message(messages, values);
-	keys_known_begin(group_id, user_id);
-	if (!row_add(messages, row))
-		error_change_suppressed("groups_messages");
-	keys_known_end();
-	added = row_as(row, tupdesc);
 	row_drop(row);
 	rows_close(messages);
+	return message;
+}
+
+/*
+ * Of two sends with a key at the same time the second waits in the index for the first,
+ * and then finds its message.
+ */
+static HeapTuple
+add_or_find_message(const Sending *sending, TupleDesc tupdesc, bool *is_new)
+{
+	int			tries = sending->extras.client_key == NULL ? 1 : MAX_TRIES;
+
+	for (int i = 0; i < tries; i++)
+	{
+		HeapTuple	message;
+
+		rows_begin(PLAN_WRITE);
+		message = add_message(sending, tupdesc);
+		rows_end();
+		*is_new = message != NULL;
+		if (message == NULL)
+			message = find_sent(&sending->extras, sending->group_id, sending->user_id);
+		if (message != NULL)
+			return message;
+	}
+	error_change_suppressed("groups_messages");
+}
+
+/*
+ * The membership is locked before anything is looked up: at once where no rule of the group
+ * is to be asked, as for most messages.  What a retry names may be gone by now, and the
+ * sender may not send any more, and so its message is looked for first.
+ */
+static HeapTuple
+send_message(const Sending *sending, TupleDesc tupdesc, bool *is_new)
+{
+	Membership	member;
+	bool		held;
+	HeapTuple	sent;
+
+	rows_begin(PLAN_WRITE);
+	held = lock_membership_at_once(sending->user_id, sending->group_id);
 	rows_end();
-	return added;
+	if (!held)
+		hold_membership(&member, sending->user_id, sending->group_id, ACT_SEND);
+	sent = find_sent(&sending->extras, sending->group_id, sending->user_id);
+	*is_new = sent == NULL;
+	if (sent != NULL)
+		return sent;
+	if (!held)
+		require_act(&member, ACT_SEND);
+	check_extras(&sending->extras, sending->group_id);
+	return add_or_find_message(sending, tupdesc, is_new);
 }
 
 Datum
 chatrel_send_group_message(PG_FUNCTION_ARGS)
 {
-	int64		group_id = require_int64(fcinfo, 0, "group_id");
-	text	   *text = require_text(fcinfo, 1, "message", guc_max_message_length,
-									"chatrel.max_message_length");
-	TimestampTz datetime = PG_ARGISNULL(2) ? GetCurrentTransactionStartTimestamp()
-		: require_datetime(fcinfo, 2, "datetime");
-	int64		user_id = acting_user(fcinfo);
-	Datum		values[] = {TimestampTzGetDatum(datetime), Int64GetDatum(group_id),
-	Int64GetDatum(user_id), PointerGetDatum(text)};
-	MessageExtras extras;
-	bool		has_extras = read_extras(&extras, fcinfo, user_id);
-	bool		is_new = true;
+	Sending		sending = {0};
+	bool		is_new;
 	OwnerScope	scope;
 	TupleDesc	tupdesc;
 	HeapTuple	sent;
 	Message		message;
 	Datum		result;
 
+	sending.group_id = require_int64(fcinfo, 0, "group_id");
+	sending.message = require_text(fcinfo, 1, "message", guc_max_message_length,
+								   "chatrel.max_message_length");
+	sending.datetime = PG_ARGISNULL(2) ? GetCurrentTransactionStartTimestamp()
+		: require_datetime(fcinfo, 2, "datetime");
+	sending.user_id = acting_user(fcinfo);
+	read_extras(&sending.extras, fcinfo, sending.user_id);
+
 	PreventCommandIfReadOnly("chatrel.send_group_message()");
 	owner_begin(&scope, fcinfo);
-
 	tupdesc = result_row_type(fcinfo);
 	prepare_to_draw_ids();
-	sent = has_extras ? add_message_with_extras(&extras, values, &is_new).rows->vals[0]
-		: add_message(values, tupdesc);
+	sent = send_message(&sending, tupdesc, &is_new);
 	read_message_tuple(&message, sent, tupdesc);
 	if (is_new)
 		announce_sent(&message);

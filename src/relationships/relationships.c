@@ -250,7 +250,7 @@ insert_follow(const int64 *pair, text *follow_type)
 {
 	Relation	relationships = rows_open("relationships", RowExclusiveLock, ACL_INSERT);
 	TupleTableSlot *row = new_follow(relationships, pair, follow_type);
-	bool		added = row_add_unless_there(relationships, row);
+	bool		added = row_add_unless_there(relationships, row, "relationships_pkey");
 
 	row_drop(row);
 	rows_close(relationships);

@@ -55,7 +55,7 @@ SELECT is((SELECT string_agg(o, ', ') FROM (
 SELECT is((SELECT string_agg(relname, ', ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'chatrel'::regnamespace AND relkind IN ('r', 'v', 'S') AND has_table_privilege('public', oid, 'SELECT')),
 	'blocks, events, follow_requests, groups, groups_join_requests, groups_members, groups_messages, message_reactions, my_memberships, pinned_messages, read_marks, relationships, stickers, user_mutes, user_settings, users, whiteboards', 'nor to everybody more than else');
 SELECT is((SELECT string_agg(proname, ', ' ORDER BY proname) FROM pg_proc WHERE pronamespace = 'chatrel'::regnamespace AND NOT has_function_privilege('public', oid, 'EXECUTE')),
-	'become_home, become_shard, check_message_keys, count_follows, count_members, create_user, delete_user, erase_user, export_user, find_user, group_members_of, keep_sender, link_users, listen_all, make_channel, mirror_user, note_deleted_group, presence_status, purge_messages, relay_status, rename_user, replicated_user, report_online, restore_user, sync_all, unlink_users, verify_follow_counts, verify_users', 'and take nothing from who has USAGE');
+	'become_home, become_shard, check_message, count_follows, count_members, create_user, delete_user, erase_user, export_user, find_user, group_members_of, keep_sender, link_users, listen_all, make_channel, mirror_user, note_deleted_group, presence_status, purge_messages, relay_status, rename_user, replicated_user, report_online, restore_user, sync_all, unlink_users, verify_follow_counts, verify_users', 'and take nothing from who has USAGE');
 SELECT ok(has_type_privilege('public', 'chatrel.follow_totals', 'USAGE'), 'a type neither');
 
 SET LOCAL ROLE tap_all;

@@ -141,6 +141,7 @@ SELECT results_eq($$
 		('FOREIGN KEY (group_id) REFERENCES chatrel.groups(id) ON DELETE CASCADE', 'chatrel.groups_members'),
 		('FOREIGN KEY (user_id) REFERENCES chatrel.users(id) ON DELETE CASCADE', 'chatrel.groups_members'),
 		('FOREIGN KEY (group_id) REFERENCES chatrel.groups(id) ON DELETE CASCADE', 'chatrel.groups_messages'),
+		('FOREIGN KEY (sender_id) REFERENCES chatrel.users(id)', 'chatrel.groups_messages'),
 		('FOREIGN KEY (group_id, message_id) REFERENCES chatrel.groups_messages(group_id, id) ON DELETE CASCADE', 'chatrel.message_reactions'),
 		('FOREIGN KEY (group_id, message_id) REFERENCES chatrel.groups_messages(group_id, id) ON DELETE CASCADE', 'chatrel.pinned_messages'),
 		('FOREIGN KEY (group_id, user_id) REFERENCES chatrel.groups_members(group_id, user_id) ON DELETE CASCADE', 'chatrel.read_marks'),
