@@ -55,7 +55,11 @@ rows_end(void)
 static Oid
 relation_of_chatrel(const char *name)
 {
-	return get_relname_relid(name, get_namespace_oid("chatrel", false));
+	Oid			relid = get_relname_relid(name, get_namespace_oid("chatrel", false));
+
+	if (!OidIsValid(relid))
+		elog(ERROR, "there is no relation chatrel.%s", name);
+	return relid;
 }
 
 Relation
