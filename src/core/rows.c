@@ -224,6 +224,34 @@ insert_unless_there(ResultRelInfo *result, EState *estate, TupleTableSlot *row, 
 	return true;
 }
 
+/* Whether a trigger has put other ids into the row than the caller, who has locked those */
+static bool
+has_other_ids(TupleTableSlot *row, const Datum *values)
+{
+	slot_getallattrs(row);
+	for (int i = 0; i < row->tts_tupleDescriptor->natts; i++)
+		if (TupleDescAttr(row->tts_tupleDescriptor, i)->atttypid == INT8OID &&
+			row->tts_values[i] != values[i])
+			return true;
+	return false;
+}
+
+/* False if a trigger keeps the row out. */
+static bool
+fire_before_triggers(ResultRelInfo *result, EState *estate, TupleTableSlot *row)
+{
+	TriggerDesc *triggers = result->ri_TrigDesc;
+	Size		size = row->tts_tupleDescriptor->natts * sizeof(Datum);
+	Datum	   *values = memcpy(palloc(size), row->tts_values, size);
+
+	if (triggers != NULL && triggers->trig_insert_before_row &&
+		!ExecBRInsertTriggers(estate, result, row))
+		return false;
+	if (!has_other_ids(row, values))
+		leave_out_checks_of_keys(triggers);
+	return true;
+}
+
 /*
  * As ExecInsert() does, for a table that is neither a partition nor has generated columns;
  * arbiter is the unique index in which no row of the same key may be, if there is one.
@@ -231,8 +259,7 @@ insert_unless_there(ResultRelInfo *result, EState *estate, TupleTableSlot *row, 
 static bool
 insert_row(ResultRelInfo *result, EState *estate, TupleTableSlot *row, Oid arbiter, List **recheck)
 {
-	if (result->ri_TrigDesc != NULL && result->ri_TrigDesc->trig_insert_before_row &&
-		!ExecBRInsertTriggers(estate, result, row))
+	if (!fire_before_triggers(result, estate, row))
 		return false;
 	ExecConstraints(result, row, estate);
 	if (OidIsValid(arbiter))
@@ -275,7 +302,6 @@ begin_writing(Writing *writing, Relation table, bool speculative)
 	writing->caller = MemoryContextSwitchTo(estate->es_query_cxt);
 	result = makeNode(ResultRelInfo);
 	InitResultRelInfo(result, table, 0, NULL, 0);
-	leave_out_checks_of_keys(result->ri_TrigDesc);
 	ExecOpenIndices(result, speculative);
 	estate->es_opened_result_relations = list_make1(result);
 	estate->es_output_cid = GetCurrentCommandId(true);
@@ -336,6 +362,7 @@ row_replace(Relation table, TupleTableSlot *found, TupleTableSlot *row)
 	EPQState	others;
 
 	begin_writing(&writing, table, false);
+	leave_out_checks_of_keys(writing.result->ri_TrigDesc);
 	EvalPlanQualInit(&others, writing.estate, NULL, NIL, -1, NIL);
 	ExecSimpleRelationUpdate(writing.result, writing.estate, &others, found,
 							 ExecStoreVirtualTuple(row));

@@ -39,7 +39,8 @@ extern void row_set(TupleTableSlot *row, const char *column, Datum value);
 
 /*
  * What its foreign keys refer to must be locked already, FOR KEY SHARE at least: they are
- * not checked again.  Triggers may change the row, or keep it out: then it is false.
+ * not checked again, unless triggers change them.  These may keep the row out: then it is
+ * false.
  */
 extern bool row_add(Relation table, TupleTableSlot *row);
 

@@ -151,5 +151,21 @@ SELECT message FROM chatrel.send_group_message(1, 'damn');
 \set VERBOSITY default
 SELECT message FROM chatrel.group_messages(1, message_limit => 1);
 
+-- and so do keys, where a trigger puts in others than those that the send has locked
+DROP TRIGGER tell_before ON chatrel.groups_messages;
+DROP TRIGGER tell_row ON chatrel.groups_messages;
+DROP TRIGGER tell_all ON chatrel.groups_messages;
+CREATE FUNCTION forge() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	NEW.group_id := coalesce((NEW.metadata ->> 'group')::bigint, NEW.group_id);
+	NEW.sender_id := coalesce((NEW.metadata ->> 'sender')::bigint, NEW.sender_id);
+	RETURN NEW;
+END $$;
+CREATE TRIGGER forge BEFORE INSERT ON chatrel.groups_messages FOR EACH ROW EXECUTE FUNCTION forge();
+SELECT message FROM chatrel.send_group_message(1, 'to nowhere', metadata => '{"group": 99}');
+SELECT message FROM chatrel.send_group_message(1, 'by nobody', metadata => '{"sender": 99}');
+SELECT message FROM chatrel.send_group_message(1, 'by nobody', metadata => '{"sender": 99}', client_key => 'k');
+SELECT sender_id, message FROM chatrel.send_group_message(1, 'by another', metadata => '{"sender": 2}');
+
 DROP EXTENSION chatrel;
-DROP FUNCTION shout, tell, tell_all;
+DROP FUNCTION shout, tell, tell_all, forge;

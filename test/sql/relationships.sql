@@ -280,6 +280,14 @@ SELECT chatrel.follow(9001, as_user => 9002), chatrel.follow_many('{9001,9003,90
 \set ON_ERROR_ROLLBACK off
 ROLLBACK;
 
+-- nor may they put in whom there is not
+BEGIN;
+INSERT INTO chatrel.users (id, username) SELECT n, 'follow' || n FROM generate_series(9001, 9002) n;
+CREATE FUNCTION pg_temp.forge() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.followed_id := 9999; RETURN NEW; END';
+CREATE TRIGGER forge BEFORE INSERT ON chatrel.relationships FOR EACH ROW EXECUTE FUNCTION pg_temp.forge();
+SELECT chatrel.follow(9002, as_user => 9001);
+ROLLBACK;
+
 -- a snapshot of its own
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT * FROM chatrel.verify_follow_counts(repair => true);
