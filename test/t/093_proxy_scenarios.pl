@@ -34,14 +34,27 @@ my %CANNOT = (
 my $SCENARIOS = "$FindBin::RealBin/../pgtap";
 my @FILES = map { m{([^/]+)\.sql$} } sort glob "$SCENARIOS/scenario_*.sql";
 
-# JSON has times in the time zone of the server.
-my $server = new_server('main', allows_streaming => 'logical', conf => "wal_level = logical\nmax_wal_senders = 20\nmax_replication_slots = 20\nmax_worker_processes = 30\nmax_logical_replication_workers = 20\nsynchronous_commit = local\nfsync = off\ntimezone = UTC\n");
+# JSON has times in the time zone of the server. Databases are made with WAL, for which a test's
+# usual buffers are few.
+my $server = new_server('main', allows_streaming => 'logical', conf => <<'CONF');
+wal_level = logical
+max_wal_senders = 20
+max_replication_slots = 20
+max_worker_processes = 30
+max_logical_replication_workers = 20
+synchronous_commit = local
+fsync = off
+shared_buffers = 32MB
+max_wal_size = 1GB
+timezone = UTC
+CONF
 my $place = 'host=' . $server->host . ' port=' . $server->port;
 my $roles = q{SELECT string_agg(rolname, ' ' ORDER BY rolname) FROM pg_roles};
 my %groups;    # a database -> how many groups were made there
 $server->safe_psql('postgres', 'CREATE ROLE chatrel_proxy LOGIN; GRANT SET ON PARAMETER chatrel.user_id TO chatrel_proxy');
 
-sub in_database { my ($database, $sql) = @_; return $server->safe_psql($database, $sql); }
+# One session for statements in several databases: "\\c name" goes from one to the next.
+sub run_sql { return $server->safe_psql('postgres', join "\n", @_); }
 
 # As pg_prove runs it
 sub psql_file
@@ -54,42 +67,51 @@ sub psql_file
 	return ($answer, $errors);
 }
 
-sub make_databases
+# What each file's databases are copies of: home, the shards and the proxy, as yet apart
+sub make_templates
 {
 	my ($shards) = @_;
 	my @names = ('home', map { "shard$_" } 1 .. $shards);
-
-	foreach my $n (0 .. $shards)
-	{
-		$server->safe_psql('postgres', "CREATE DATABASE $names[$n]");
-		in_database($names[$n], 'CREATE EXTENSION chatrel_search CASCADE;' . ($n ? "SELECT chatrel.become_shard($n);" : '')
-			. 'GRANT USAGE ON SCHEMA chatrel TO chatrel_proxy; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA chatrel TO chatrel_proxy');
-	}
-	$server->safe_psql('postgres', 'CREATE DATABASE proxy');
-	in_database('home', q{CREATE PUBLICATION people FOR TABLE chatrel.users, chatrel.relationships, chatrel.blocks, chatrel.user_mutes, chatrel.user_settings;
-		CREATE PUBLICATION roles FOR TABLE chatrel.users (id, username, role_name, created_at, deleted_at)});
 	my $list = join ', ', map { "'$place dbname=$_'" } @names;
-	in_database('proxy', qq{
+
+	run_sql(map { "CREATE DATABASE new_$_;" } @names, 'proxy');
+	run_sql(
+		map { ("\\c new_$names[$_]", 'CREATE EXTENSION chatrel_search CASCADE;', $_ ? "SELECT chatrel.become_shard($_);" : (),
+			'GRANT USAGE ON SCHEMA chatrel TO chatrel_proxy; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA chatrel TO chatrel_proxy;') } 0 .. $shards);
+	run_sql(qq{\\c new_home
+		CREATE PUBLICATION people FOR TABLE chatrel.users, chatrel.relationships, chatrel.blocks, chatrel.user_mutes, chatrel.user_settings;
+		CREATE PUBLICATION roles FOR TABLE chatrel.users (id, username, role_name, created_at, deleted_at);
+		\\c new_proxy
 		CREATE EXTENSION chatrel_proxy CASCADE;
+		CREATE EXTENSION pgtap;
 		SELECT chatrel_proxy.set_shards(ARRAY[$list]);
-		CREATE USER MAPPING FOR CURRENT_USER SERVER chatrel OPTIONS (user 'chatrel_proxy');
-	});
-	subscribe($_ eq 'proxy' ? 'roles' : 'people', $_) foreach @names[ 1 .. $shards ], 'proxy';
-	$server->poll_query_until($_, q{SELECT count(*) = 0 FROM pg_subscription_rel WHERE srsubstate <> 'r'}) or die "$_ has no copy of home" foreach @names[ 1 .. $shards ], 'proxy';
-	in_database('postgres', 'ALTER SYSTEM SET synchronous_standby_names = \'' . (1 + $shards) . ' (' . join(', ', @names[ 1 .. $shards ], 'proxy') . ')\'');
-	$server->reload;
-	in_database('home', 'ALTER DATABASE home SET synchronous_commit = remote_apply');
+		CREATE USER MAPPING FOR CURRENT_USER SERVER chatrel OPTIONS (user 'chatrel_proxy');});
 	return @names, 'proxy';
 }
 
-# Within one server the slot comes first, or both wait for ever.
-sub subscribe
+# There is nothing to be copied yet. Within one server the slot comes first, or both wait for ever.
+sub make_databases
 {
-	my ($publication, $name) = @_;
+	my (@names) = @_;
+	my @others = @names[ 1 .. $#names ];
 
-	in_database('home', "SELECT pg_create_logical_replication_slot('$name', 'pgoutput')");
-	in_database($name, "CREATE SUBSCRIPTION $name CONNECTION '$place dbname=home' PUBLICATION $publication WITH (create_slot = false, slot_name = '$name')");
+	run_sql(
+		(map { "CREATE DATABASE $_ TEMPLATE new_$_;" } @names),
+		'\c home',
+		(map { "SELECT pg_create_logical_replication_slot('$_', 'pgoutput');" } @others),
+		(map { subscription($_) } @others),
+		'ALTER SYSTEM SET synchronous_standby_names = \'' . @others . ' (' . join(', ', @others) . ')\';',
+		'SELECT pg_reload_conf();',
+		'ALTER DATABASE home SET synchronous_commit = remote_apply;');
 	return;
+}
+
+sub subscription
+{
+	my ($name) = @_;
+	my $publication = $name eq 'proxy' ? 'roles' : 'people';
+
+	return "\\c $name\nCREATE SUBSCRIPTION $name CONNECTION '$place dbname=home' PUBLICATION $publication WITH (create_slot = false, slot_name = '$name', copy_data = false);";
 }
 
 # An application's own users, at home, which it reads and writes on the proxy
@@ -99,11 +121,11 @@ sub link_users
 	my $user = getpwuid $>;
 
 	is($errors, '', 'users are linked at home');
-	in_database('proxy', qq{
+	run_sql(qq{\\c proxy
 		CREATE EXTENSION postgres_fdw;
 		CREATE SERVER home FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '@{[ $server->host ]}', port '@{[ $server->port ]}', dbname 'home');
 		CREATE USER MAPPING FOR CURRENT_USER SERVER home OPTIONS (user '$user', password_required 'false');
-		IMPORT FOREIGN SCHEMA public LIMIT TO (app_users) FROM SERVER home INTO public});
+		IMPORT FOREIGN SCHEMA public LIMIT TO (app_users) FROM SERVER home INTO public;});
 	return;
 }
 
@@ -111,28 +133,41 @@ sub drop_databases
 {
 	my (@names) = @_;
 
-	in_database('postgres', 'ALTER SYSTEM RESET synchronous_standby_names');
-	$server->reload;
-	in_database($_, "DROP SUBSCRIPTION $_") foreach @names[ 1 .. $#names ];
-	in_database('postgres', "DROP DATABASE $_ WITH (FORCE)") foreach reverse @names;
+	run_sql(
+		'ALTER SYSTEM RESET synchronous_standby_names;',
+		'SELECT pg_reload_conf();',
+		(map { "\\c $_\nDROP SUBSCRIPTION $_;" } @names[ 1 .. $#names ]),
+		'\c postgres',
+		(map { "DROP DATABASE $_ WITH (FORCE);" } @names));
+	return;
+}
+
+# Of each database but the proxy, which is the last
+sub count_groups
+{
+	my (@names) = @_;
+	my @counts = split /\n/, run_sql(map { ("\\c $_", 'SELECT count(*) FROM chatrel.groups;') } @names[ 0 .. $#names - 1 ]);
+
+	$groups{ $names[$_] } += $counts[$_] foreach 0 .. $#counts;
 	return;
 }
 
 sub run_file
 {
-	my ($name, $shards) = @_;
+	my ($name, @databases) = @_;
+	my $shards = @databases - 2;
 	my $where = $shards ? "$name, $shards shards" : "$name, home alone";
-	my @databases = make_databases($shards);
-	my $roles_before = in_database('postgres', $roles);
+	my $roles_before = run_sql($roles);
 	my %cannot = $shards ? %{ $CANNOT{$name} // {} } : ();
 
+	make_databases(@databases);
 	link_users() if $name =~ /linked_users/;
 	my ($answer, $errors) = psql_file('proxy', "$name.sql");
 	my ($planned) = $answer =~ /^1\.\.(\d+)$/m;
 	my @lines = $answer =~ /^((?:not )?ok \d+.*)$/gm;
 	is(scalar @lines, $planned // -1, "$where: all tests are run");
 	is($errors, '', "$where: no statement fails");
-	is(in_database('postgres', $roles), $roles_before, "$where: no role is left behind");
+	is(run_sql($roles), $roles_before, "$where: no role is left behind");
 	foreach my $line (@lines)
 	{
 		my ($not, $description) = $line =~ /^(not )?ok \d+(?: - )?(.*)/;
@@ -145,14 +180,19 @@ sub run_file
 		}
 	}
 	is_deeply([ keys %cannot ], [], "$where: what may be otherwise is there");
-	$groups{$_} += in_database($_, 'SELECT count(*) FROM chatrel.groups') foreach @databases[ 0 .. $shards ];
+	count_groups(@databases);
 	drop_databases(@databases);
 	return;
 }
 
-run_file($_, 0) foreach @FILES;
-%groups = ();
-run_file($_, 3) foreach @FILES;
+foreach my $shards (0, 3)
+{
+	my @databases = make_templates($shards);
+
+	%groups = ();
+	run_file($_, @databases) foreach @FILES;
+	run_sql(map { "DROP DATABASE new_$_;" } @databases);
+}
 is(delete $groups{home}, 0, 'with shards, home has no groups');
 is(scalar(grep { $_ > 0 } values %groups), 3, 'and each shard has some') or diag explain \%groups;
 $server->stop;
