@@ -50,10 +50,10 @@ timezone = UTC
 CONF
 my $place = 'host=' . $server->host . ' port=' . $server->port;
 my $roles = q{SELECT string_agg(rolname, ' ' ORDER BY rolname) FROM pg_roles};
-my %groups;    # a database -> how many groups were made there
+my %groups;    # a database -> how many groups the scenarios have left there
 $server->safe_psql('postgres', 'CREATE ROLE chatrel_proxy LOGIN; GRANT SET ON PARAMETER chatrel.user_id TO chatrel_proxy');
 
-# One session for statements in several databases: "\\c name" goes from one to the next.
+# One session for statements in several databases: "\c name" goes from one to the next.
 sub run_sql { return $server->safe_psql('postgres', join "\n", @_); }
 
 # As pg_prove runs it
@@ -63,7 +63,7 @@ sub psql_file
 	my @psql = qw(psql --no-psqlrc --no-align --quiet --pset pager=off --pset tuples_only=true --set ON_ERROR_STOP=1);
 
 	local $ENV{PGOPTIONS} = '-c client_min_messages=warning -c seed=0.5';
-	IPC::Run::run([ @psql, '-d', $server->connstr($database), '-f', "$SCENARIOS/$file" ], '<', \undef, '>', \my $answer, '2>', \my $errors);
+	IPC::Run::run([ @psql, '-d', $server->connstr($database), '-f', "$SCENARIOS/$file" ], '<', \undef, '>', \my $answer, '2>', \my $errors, IPC::Run::timeout($Realtime::patience));
 	return ($answer, $errors);
 }
 
@@ -100,8 +100,6 @@ sub make_databases
 		'\c home',
 		(map { "SELECT pg_create_logical_replication_slot('$_', 'pgoutput');" } @others),
 		(map { subscription($_) } @others),
-		'ALTER SYSTEM SET synchronous_standby_names = \'' . @others . ' (' . join(', ', @others) . ')\';',
-		'SELECT pg_reload_conf();',
 		'ALTER DATABASE home SET synchronous_commit = remote_apply;');
 	return;
 }
@@ -118,13 +116,12 @@ sub subscription
 sub link_users
 {
 	my (undef, $errors) = psql_file('home', 'linked_users.psql');
-	my $user = getpwuid $>;
 
 	is($errors, '', 'users are linked at home');
 	run_sql(qq{\\c proxy
 		CREATE EXTENSION postgres_fdw;
 		CREATE SERVER home FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '@{[ $server->host ]}', port '@{[ $server->port ]}', dbname 'home');
-		CREATE USER MAPPING FOR CURRENT_USER SERVER home OPTIONS (user '$user', password_required 'false');
+		CREATE USER MAPPING FOR CURRENT_USER SERVER home OPTIONS (password_required 'false');
 		IMPORT FOREIGN SCHEMA public LIMIT TO (app_users) FROM SERVER home INTO public;});
 	return;
 }
@@ -134,8 +131,7 @@ sub drop_databases
 	my (@names) = @_;
 
 	run_sql(
-		'ALTER SYSTEM RESET synchronous_standby_names;',
-		'SELECT pg_reload_conf();',
+		'ALTER DATABASE home RESET synchronous_commit;',
 		(map { "\\c $_\nDROP SUBSCRIPTION $_;" } @names[ 1 .. $#names ]),
 		'\c postgres',
 		(map { "DROP DATABASE $_ WITH (FORCE);" } @names));
@@ -188,7 +184,10 @@ sub run_file
 foreach my $shards (0, 3)
 {
 	my @databases = make_templates($shards);
+	my $others = join ', ', @databases[ 1 .. $#databases ];
 
+	run_sql("ALTER SYSTEM SET synchronous_standby_names = '$#databases ($others)'");
+	$server->restart;
 	%groups = ();
 	run_file($_, @databases) foreach @FILES;
 	run_sql(map { "DROP DATABASE new_$_;" } @databases);
