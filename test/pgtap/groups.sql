@@ -6,7 +6,7 @@ CREATE EXTENSION chatrel;
 SELECT count(chatrel.create_user(name)) FROM unnest(ARRAY['ann', 'bob', 'cyd']) AS name;
 SET LOCAL chatrel.user_id = 1;
 
-SELECT plan(33);
+SELECT plan(44);
 
 -- create_group
 SELECT results_eq($$ SELECT id, name, creator_id, created_at FROM chatrel.create_group('one') $$, $$ VALUES (1::bigint, 'one', 1::bigint, now()) $$, 'a group is created');
@@ -46,6 +46,7 @@ SELECT results_eq('SELECT * FROM chatrel.my_groups()', format($$ VALUES
 	(2, 'two', 1, now(), %s, '2024-01-01 00:00+00', 1, 'in two', 0, 0),
 	(5, 'three', 1, now(), NULL, NULL, NULL, NULL, 0, 0) $$, :in_one, :in_two), 'my groups');
 SELECT results_eq($$ SELECT id FROM chatrel.my_groups(as_user => 2) $$, ARRAY[1::bigint], 'and those of another');
+SELECT is(jsonb_path_query_array(chatrel.me(), '$.groups[*].id'), '[2, 1, 5]', 'me() has them in the order of joining');
 
 -- get_group is for members
 SELECT is(chatrel.get_group(2) ->> 'name', 'two', 'a member sees the group');
@@ -66,6 +67,21 @@ SELECT chatrel.listen_group(1) AS told \gset
 SELECT is(:'told', (SELECT 'chatrel_' || channel FROM chatrel.groups_channels WHERE group_id = 1), 'a member is told the channel');
 SELECT throws_ok($$ SELECT chatrel.listen_group(1, as_user => (chatrel.create_user('dan')).id) $$, 'P0002', NULL, 'nobody else is');
 SELECT isnt((SELECT chatrel.listen_group(1) FROM (SELECT chatrel.leave_group(1, as_user => 2)) AS l), NULL, 'after somebody has left, members are told again');
+
+-- a group of fifty thousand members
+INSERT INTO chatrel.users (id, username) SELECT n, 'reader ' || n FROM generate_series(1001, 51000) n;
+SELECT (chatrel.create_group('shop news', true)).id AS news \gset
+INSERT INTO chatrel.groups_members (group_id, user_id) SELECT :news, n FROM generate_series(1001, 51000) n;
+SELECT is((SELECT member_count FROM chatrel.find_groups('shop')), 50001::bigint, 'who looks for it sees how many there are');
+SELECT is(chatrel.get_group(:news) ->> 'member_count', '50001', 'and so does a member');
+SELECT is(jsonb_array_length(chatrel.get_group(:news) -> 'members'), 50, 'of the members there is a first page');
+SELECT is(chatrel.me(as_user => 40000) -> 'groups', jsonb_build_array(chatrel.get_group(:news, as_user => 40000) - 'member_count'), 'so there is when one of them logs in');
+SELECT is(chatrel.me(as_user => 40000) #> '{groups,0,more_members}', 'true', 'which says that there are others');
+SELECT is((SELECT count(*) FROM chatrel.group_members(:news, (SELECT m.id FROM chatrel.groups_members m WHERE user_id = 50990))), 10::bigint, 'the list of them goes on to its end');
+SELECT ok(chatrel.ban_member(:news, 40001), 'one is banned');
+SELECT is(chatrel.get_group(:news) ->> 'member_count', '50000', 'and counted no more');
+SELECT lives_ok(format('SELECT chatrel.delete_group(%s)', :news), 'the group is deleted');
+SELECT results_eq(format($$ SELECT (SELECT count(*) FROM chatrel.groups_members WHERE group_id = %s), (SELECT count(*) FROM chatrel.events WHERE kind = 'group_deleted') $$, :news), 'VALUES (0::bigint, 50000::bigint)', 'of which all members hear');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -3,7 +3,7 @@
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION chatrel;
-SELECT plan(78);
+SELECT plan(79);
 
 INSERT INTO chatrel.users (id, username) VALUES (9001, 'ann'), (9002, 'bob'), (9003, 'cy'), (9004, 'dee');
 SET LOCAL chatrel.user_id = 9001;
@@ -80,6 +80,22 @@ SELECT ok(NOT chatrel.may_view_posts(9001, as_user => 9004), 'and not when ann h
 RESET chatrel.user_id;
 SELECT ok(NOT chatrel.may_view_posts(9001), 'where nobody acts, nothing is seen, and nothing fails');
 SET LOCAL chatrel.user_id = 9001;
+
+-- a timeline by the table of relationships: those of the newest posts that one may see
+CREATE TABLE posts (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, author_id bigint NOT NULL REFERENCES chatrel.users, body text NOT NULL);
+INSERT INTO posts (author_id, body) SELECT a, 'post ' || n FROM generate_series(1, 1000) n, unnest('{9002,9003,9004}'::bigint[]) a;
+ALTER TABLE posts ENABLE ROW LEVEL SECURITY;
+CREATE POLICY posts_read ON posts FOR SELECT USING (chatrel.may_view_posts(author_id));
+CREATE ROLE timeline_reader;
+GRANT USAGE ON SCHEMA chatrel TO timeline_reader;
+GRANT SET ON PARAMETER chatrel.user_id TO timeline_reader;
+GRANT SELECT ON posts TO timeline_reader;
+SET LOCAL ROLE timeline_reader;
+SELECT results_eq($$ SELECT p.author_id, p.body FROM chatrel.relationships r CROSS JOIN LATERAL
+	(SELECT * FROM posts WHERE author_id = r.followed_id ORDER BY id DESC LIMIT 10) p
+	WHERE r.follower_id = 9001 AND r.follow_type = 'posts' ORDER BY p.id DESC LIMIT 50 $$,
+	$$ SELECT 9002::bigint, 'post ' || n FROM generate_series(1000, 991, -1) n $$, 'ann reads a timeline');
+RESET ROLE;
 
 -- mutes
 SELECT ok(chatrel.mute_user(9003), 'ann mutes cy');

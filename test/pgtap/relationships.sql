@@ -2,9 +2,19 @@
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION chatrel;
-SELECT plan(45);
+SELECT plan(70);
 
--- objects
+-- objects: one table serves both directions
+SELECT has_table('chatrel', 'relationships', 'there are relationships');
+SELECT columns_are('chatrel', 'relationships',
+	ARRAY['id', 'follower_id', 'followed_id', 'follow_type', 'created_at', 'updated_at']);
+SELECT col_not_null('chatrel', 'relationships', 'follower_id', 'a follower is required');
+SELECT col_not_null('chatrel', 'relationships', 'followed_id', 'a followed user is required');
+SELECT col_is_pk('chatrel', 'relationships', ARRAY['follower_id', 'followed_id'], 'the pair is unique');
+SELECT fk_ok('chatrel', 'relationships', 'follower_id', 'chatrel', 'users', 'id');
+SELECT fk_ok('chatrel', 'relationships', 'followed_id', 'chatrel', 'users', 'id');
+SELECT has_index('chatrel', 'relationships', 'relationships_follower_id_idx', ARRAY['follower_id', 'id'], 'whom one follows is indexed');
+SELECT has_index('chatrel', 'relationships', 'relationships_followed_id_idx', ARRAY['followed_id', 'id'], 'who follows one is indexed');
 SELECT col_type_is('chatrel', 'relationships', 'follow_type', 'text', 'a type is what the application calls so');
 SELECT col_default_is('chatrel', 'relationships', 'follow_type', 'posts', 'and posts by default');
 SELECT col_has_check('chatrel', 'relationships', 'follow_type', 'within bounds');
@@ -32,6 +42,13 @@ SET LOCAL chatrel.user_id = 10001;
 SELECT results_eq('SELECT chatrel.follow(10002) FROM generate_series(1, 3)', 'VALUES (true), (false), (false)', 'follow tells whether it changed anything');
 SELECT results_eq($$SELECT chatrel.follow(10002, 'name_only') FROM generate_series(1, 2)$$, 'VALUES (true), (false)', 'so it does when it changes the type');
 SELECT results_eq('SELECT chatrel.unfollow(10002) FROM generate_series(1, 2)', 'VALUES (true), (false)', 'and unfollow');
+
+-- even a hand-made row cannot follow twice, follow oneself, or follow nobody
+SELECT chatrel.follow(10002);
+SELECT throws_ok('INSERT INTO chatrel.relationships (follower_id, followed_id) VALUES (10001, 10002)', '23505', NULL, 'twice');
+SELECT throws_ok('INSERT INTO chatrel.relationships (follower_id, followed_id) VALUES (10001, 10001)', '23514', NULL, 'oneself');
+SELECT throws_ok('INSERT INTO chatrel.relationships (follower_id, followed_id) VALUES (10001, 42)', '23503', NULL, 'nobody');
+SELECT throws_ok('INSERT INTO chatrel.relationships (follower_id) VALUES (10001)', '23502', NULL, 'null');
 
 -- types: what the application says
 SELECT ok(chatrel.follow(10002, 'close friends') AND chatrel.follow(10003, repeat('x', 63)) AND chatrel.follow(10004, U&'\2603') AND chatrel.follow(10005), 'any label up to 63 bytes');
@@ -90,6 +107,56 @@ DELETE FROM chatrel.relationships WHERE followed_id = 10010;
 SET LOCAL session_replication_role = origin;
 SELECT is((SELECT count(*) FROM chatrel.verify_follow_counts(true)), 2::bigint, 'a replica''s changes do not count: it receives the counters as well');
 SELECT is_empty('SELECT * FROM chatrel.verify_follow_counts()', 'repaired');
+
+-- lists in one query
+INSERT INTO chatrel.users (id, username) SELECT 20000 + n, 'reader' || n FROM generate_series(1, 300) n;
+SET LOCAL chatrel.user_id = 20001;
+SELECT chatrel.follow_many((SELECT array_agg(id) FROM chatrel.users WHERE id BETWEEN 20010 AND 20300));
+SELECT chatrel.follow_many('{20002,20003,20010}', 'name_only');
+SELECT chatrel.follow(20001, as_user => id) FROM chatrel.users WHERE id BETWEEN 20100 AND 20300;
+SELECT chatrel.follow(20001, 'name_only', as_user => 20005);
+
+/* How often a query has scanned a table of chatrel's. */
+CREATE FUNCTION pg_temp.scans(tablename text) RETURNS bigint LANGUAGE sql AS $$
+	SELECT coalesce(seq_scan, 0) + coalesce(idx_scan, 0) FROM pg_stat_xact_user_tables
+	WHERE schemaname = 'chatrel' AND relname = tablename $$;
+CREATE TEMP TABLE before AS SELECT pg_temp.scans('relationships') AS n;
+SELECT is((SELECT count(*) FROM chatrel.following(row_limit => 300)), 293::bigint);
+SELECT is(pg_temp.scans('relationships') - (SELECT n FROM before), 1::bigint, 'a list of 293 is one scan of relationships');
+UPDATE before SET n = pg_temp.scans('relationships');
+SELECT is((SELECT count(*) FROM chatrel.followers(row_limit => 300)), 202::bigint);
+SELECT is(pg_temp.scans('relationships') - (SELECT n FROM before), 1::bigint, 'so is one of 202 followers');
+
+-- and composable with further conditions, in one query, as the role of a user
+/* The lines of a plan. */
+CREATE FUNCTION pg_temp.plan_of(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN RETURN QUERY EXECUTE 'EXPLAIN (COSTS off) ' || query; END $$;
+ANALYZE chatrel.relationships, chatrel.users;
+CREATE ROLE follow_reader;
+GRANT USAGE ON SCHEMA chatrel TO follow_reader;
+UPDATE chatrel.users SET role_name = 'follow_reader' WHERE id = 20001;
+RESET chatrel.user_id;
+-- the tables are small here
+SET LOCAL enable_seqscan = off;
+SET LOCAL enable_bitmapscan = off;
+SET LOCAL ROLE follow_reader;
+PREPARE name_only AS
+	SELECT u.id, u.username FROM chatrel.relationships r JOIN chatrel.users u ON u.id = r.followed_id
+	WHERE r.follower_id = 20001 AND r.follow_type = 'name_only' AND u.username <> 'reader3' ORDER BY r.id DESC;
+SELECT results_eq('name_only', $$VALUES (20002::bigint, 'reader2'), (20010, 'reader10')$$, 'a list with a condition of one''s own');
+SELECT is((SELECT count(*) FROM pg_temp.plan_of('EXECUTE name_only') l WHERE l ~ 'Scan.* on relationships r$'), 1::bigint, 'EXPLAIN: relationships once');
+SELECT is((SELECT count(*) FROM pg_temp.plan_of('EXECUTE name_only') l WHERE l ~ 'Scan.* on users u$'), 1::bigint, 'EXPLAIN: users once, joined');
+SELECT ok(EXISTS (SELECT FROM pg_temp.plan_of('EXECUTE name_only') l WHERE l ~ 'Index.* Scan.* using relationships_follower_id_type_idx'), 'EXPLAIN: by the index for types other than the default');
+SELECT is((SELECT count(*) FROM pg_temp.plan_of('EXECUTE name_only') l WHERE l ~ '^ *InitPlan'), 2::bigint, 'EXPLAIN: who asks is found once for each table, not for each row');
+RESET ROLE;
+
+-- deleting a user deletes the relationships on both sides, and so does a row deleted for good
+SELECT chatrel.delete_user(20001);
+SELECT is_empty('SELECT * FROM chatrel.relationships WHERE 20001 IN (follower_id, followed_id)', 'the rows of a deleted user are gone');
+SELECT chatrel.follow(20003, as_user => 20002), chatrel.follow(20002, as_user => 20003);
+DELETE FROM chatrel.users WHERE id = 20002;
+SELECT is_empty('SELECT * FROM chatrel.relationships WHERE 20002 IN (follower_id, followed_id)', 'and those of a row deleted for good');
+SELECT results_eq('SELECT * FROM chatrel.follow_counts(20003, as_user => 20003)', 'VALUES (0::bigint, 0::bigint)', 'which count no more');
 
 SELECT * FROM finish();
 ROLLBACK;

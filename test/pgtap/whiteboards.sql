@@ -373,8 +373,10 @@ SELECT ok(NOT chatrel.delete_sticker(:grp, 987654321), 'nor is a sticker');
 SELECT (chatrel.create_group('wb_elsewhere', true)).id AS elsewhere \gset
 SELECT ok(NOT chatrel.delete_sticker(:elsewhere, :one), 'a sticker of another group does not exist');
 
-SELECT results_eq(format('SELECT id FROM chatrel.stickers WHERE group_id = %s AND whiteboard_id IS NULL AND id >= %s', :grp, :one),
-	format('VALUES (%s::bigint)', :one), 'what nilify took off is found in the table');
+SELECT results_eq(format('SELECT id, url, title FROM chatrel.stickers WHERE group_id = %s AND whiteboard_id IS NULL AND id >= %s', :grp, :one),
+	format($$VALUES (%s::bigint, 'u', '1')$$, :one), 'what nilify took off is found in the table, as it was');
+SELECT is(chatrel.change_whiteboard((chatrel.create_whiteboard(:grp) ->> 'id')::bigint, format('{"stickers": [{"id": %s, "url": "v", "title": "2"}]}', :one)::jsonb) #>> '{stickers,0,title}', '2', 'no whiteboard knows it');
+SELECT results_eq(format('SELECT url, title FROM chatrel.stickers WHERE id = %s', :one), $$VALUES ('u', '1')$$, 'and none writes it');
 SELECT ok(chatrel.delete_sticker(:grp, :one), 'a sticker that was taken off is deleted');
 SELECT ok(NOT chatrel.delete_sticker(:grp, :one), 'and once only');
 SELECT is(chatrel.get_whiteboard(:doomed)->'version', '3', 'that is no change of the whiteboard');
