@@ -173,7 +173,7 @@ sub environment_of
 		PGDATABASE => $copies[0],
 		IDS => encode_json({ %ids, none => $ids{ours} + 99 }),
 		LACKS => join(' ', $is_proxy ? sort keys %LACKS : ()),
-		EVENTS_FROM => 'postgresql:///' . $copies[ $is_proxy + ($ids{ours} >> 48) ],
+		SHARDS => join(' ', map { "postgresql:///$_" } @copies[ $is_proxy .. $#copies ]),
 	);
 }
 

@@ -1,13 +1,13 @@
 // What the recipes for Node share.  test/t/062_clients.pl reads what they print, and says by the
-// environment what is in the database: IDS, of users and groups; LACKS, what is not there, as it is
-// a proxy; EVENTS_FROM, a connection string of where events of the group "ours" are heard.
+// environment: IDS, of users and groups; LACKS, what is not there, where the database is a proxy;
+// SHARDS, URIs of the databases in which groups are, home first.
 
 import { readFileSync } from 'node:fs';
 import { isDeepStrictEqual, inspect } from 'node:util';
 
 const IDS = JSON.parse(process.env.IDS);
 export const { ann: ANN, bob: BOB, ours: OURS } = IDS;
-export const { EVENTS_FROM } = process.env;
+export const EVENTS_FROM = process.env.SHARDS.split(' ')[Math.floor(OURS / 2 ** 48)]; // the database of this group
 const LACKS = process.env.LACKS.split(' ');
 const ERRORS = JSON.parse(readFileSync(new URL('errors.json', import.meta.url), 'utf8'));
 
@@ -71,6 +71,7 @@ export async function checkClub(run) {
   check('sync brings what has happened, in the order of each group', [kinds(group), kinds(direct)],
     [['member_joined', 'invited', 'member_joined', 'added_to_group', 'member_changed'],
       ['member_joined', 'member_joined', 'added_to_group', 'group_message']]);
+  check('with what was sent', events.flatMap((event) => event.group_message?.message ?? []), ['between us']);
 }
 
 // After the errors: what became of the message that the last one came after.

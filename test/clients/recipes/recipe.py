@@ -1,17 +1,18 @@
 """What the recipes in Python share.  test/t/062_clients.pl reads what they print, and says by the
-environment what is in the database: IDS, of users and groups; LACKS, what is not there, as it is a
-proxy; EVENTS_FROM, a connection string of where events of the group "ours" are heard."""
+environment: IDS, of users and groups; LACKS, what is not there, where the database is a proxy;
+SHARDS, URIs of the databases in which groups are, home first."""
 import json
 import os
 
 IDS = json.loads(os.environ['IDS'])
-ANN, BOB, OURS, HERS, SLOW = (IDS[name] for name in ('ann', 'bob', 'ours', 'hers', 'slow'))
+ANN, BOB, OURS = IDS['ann'], IDS['bob'], IDS['ours']
 LACKS = os.environ['LACKS'].split()
-EVENTS_FROM = os.environ['EVENTS_FROM']
+EVENTS_FROM = os.environ['SHARDS'].split()[OURS >> 48]  # the database of this group
 
 with open(f'{os.path.dirname(os.path.abspath(__file__))}/errors.json') as file:
-    ERRORS = [case | {'user': IDS.get(case['user']), 'name': f"{case['sqlstate']} of {case['call']}",
-        'call': case['call'].format(**IDS)} for case in json.load(file)]
+    ERRORS = [case | {'name': f"{case['sqlstate']} of {case['call']}",
+        'user': IDS.get(case['user']), 'call': case['call'].format(**IDS)}
+        for case in json.load(file)]
 
 
 def has(what):
@@ -66,6 +67,8 @@ def check_club(call):
             for which in (group, direct)],
         [['member_joined', 'invited', 'member_joined', 'added_to_group', 'member_changed'],
             ['member_joined', 'member_joined', 'added_to_group', 'group_message']])
+    check('with what was sent', [event['group_message']['message'] for event in events
+        if 'group_message' in event], ['between us'])
 
 
 def check_after_errors(call):

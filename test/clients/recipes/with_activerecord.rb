@@ -179,8 +179,8 @@ ActiveRecord::Base.connection_pool.release_connection
 check('caveat: a SET survives in the pool', Chat.rows('current_user_id').rows, [[BOB]])
 ActiveRecord::Base.connection.execute('RESET chatrel.user_id')
 
-# Events, on a connection of pg outside the pool
-connection = PG.connect(ENV.fetch('EVENTS_FROM'))
+# Events, on a connection of pg outside the pool, to the database of the group
+connection = PG.connect(ENV.fetch('SHARDS').split[OURS >> 48])
 connection.exec_params('SELECT * FROM chatrel.listen(as_user => $1)', [BOB])
 Chat.call(ANN, 'send_group_message', OURS, 'heard')
 heard = nil

@@ -4,7 +4,8 @@ import json
 
 import asyncpg
 
-from recipe import ANN, BOB, ERRORS, EVENTS_FROM, OURS, check, check_club, check_error, check_after_errors
+from recipe import (ANN, BOB, ERRORS, EVENTS_FROM, OURS, check, check_after_errors, check_club,
+    check_error)
 
 CLASSES = {
     '28000': asyncpg.InvalidAuthorizationSpecificationError, 'P0002': asyncpg.NoDataFoundError,
@@ -57,8 +58,8 @@ async def main():
         asyncpg.UnsupportedClientFeatureError)
     row = await conn.fetchrow(f'SELECT * FROM {one_column}', OURS, 'Hello', ANN)
     check('its columns are', row['message'], 'Hello')
-    check('after a transaction nobody acts', await conn.fetchval('SELECT chatrel.current_user_id()'),
-        None)
+    check('after a transaction nobody acts',
+        await conn.fetchval('SELECT chatrel.current_user_id()'), None)
     loop = asyncio.get_running_loop()
 
     def wait_for_call(*arguments, **named):

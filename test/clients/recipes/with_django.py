@@ -9,7 +9,7 @@ import unittest
 import django
 from django.conf import settings
 
-from recipe import (ANN, BOB, ERRORS, OURS, check, check_club, check_error, check_after_errors, has,
+from recipe import (ANN, BOB, ERRORS, OURS, check, check_after_errors, check_club, check_error, has,
     raised_by)
 
 # models.py of an application whose accounts are linked to chatrel's users

@@ -6,8 +6,8 @@ import psycopg
 from psycopg import errors
 from psycopg.types.json import Jsonb
 
-from recipe import (ANN, BOB, ERRORS, EVENTS_FROM, OURS, check, check_club, check_error, check_after_errors,
-    raised_by)
+from recipe import (ANN, BOB, ERRORS, EVENTS_FROM, OURS, check, check_after_errors, check_club,
+    check_error, raised_by)
 
 conn = psycopg.connect(autocommit=True)
 

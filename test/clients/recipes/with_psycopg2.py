@@ -6,8 +6,8 @@ import psycopg2
 from psycopg2 import errors
 from psycopg2.extras import Json
 
-from recipe import (ANN, BOB, ERRORS, EVENTS_FROM, OURS, check, check_club, check_error, check_after_errors,
-    raised_by)
+from recipe import (ANN, BOB, ERRORS, EVENTS_FROM, OURS, check, check_after_errors, check_club,
+    check_error, raised_by)
 
 conn = psycopg2.connect('')
 

@@ -3,7 +3,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.orm import Session, declarative_base
 
-from recipe import (ANN, BOB, ERRORS, OURS, check, check_club, check_error, check_after_errors, has,
+from recipe import (ANN, BOB, ERRORS, OURS, check, check_after_errors, check_club, check_error, has,
     raised_by)
 
 engine = sa.create_engine('postgresql+psycopg2://', pool_size=1, max_overflow=0)
