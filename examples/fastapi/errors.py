@@ -7,8 +7,8 @@ import asyncpg
 from fastapi.responses import JSONResponse
 
 # By SQLSTATE; with "+" where the error has a TABLE NAME, which tells what the user may not do from
-# what the service may not, or is of a shard, since a proxy passes no TABLE NAME on; or by the class,
-# the first two characters.
+# what the service may not, or is of a shard, as a proxy passes no TABLE NAME on; or by the class, the
+# first two characters.
 STATUS = {
     '22023': 400, '22P02': 400, '22003': 400, '22007': 400, '22008': 400, '23502': 400,
     '28000': 401,   # nobody to act as
@@ -29,8 +29,8 @@ STATUS = {
 LOST = (OSError, asyncio.TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 ERRORS = (asyncpg.PostgresError, *LOST)
 
-# The functions of a proxy by which a call goes to a shard, but those of sync: its cursors have errors
-# of their own, 55000 without "+"
+# The functions of a proxy by which a call goes to a shard, but those of sync: the errors of its
+# cursors are 55000 without "+"
 OF_SHARD = re.compile(r'chatrel_proxy\.(?!\w*sync)')
 # What a proxy says of a shard that is away, in its own name
 OF_PROXY = re.compile('PL/Proxy function ')

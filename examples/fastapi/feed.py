@@ -1,5 +1,5 @@
-"""Everything that happens in a database, from one connection: what is heard, and after an interruption what was
-missed, each event once and in order.
+"""Everything that happens in a database, from one connection: what is heard, and after an
+interruption what was missed, each event once and in order.
 
 An interruption ends with listen_all, and then sync_all from the last cursor; what is heard
 meanwhile waits.  Only what sync_all returns moves the cursor.
