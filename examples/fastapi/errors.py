@@ -1,12 +1,14 @@
 """What an error of the database is in HTTP: one table, for all endpoints."""
 import asyncio
 import logging
+import re
 
 import asyncpg
 from fastapi.responses import JSONResponse
 
 # By SQLSTATE; with "+" where the error has a TABLE NAME, which tells what the user may not do from
-# what the service may not; or by the class, the first two characters.
+# what the service may not, or is of a shard, as a proxy passes no TABLE NAME on; or by the class, the
+# first two characters.
 STATUS = {
     '22023': 400, '22P02': 400, '22003': 400, '22007': 400, '22008': 400, '23502': 400,
     '28000': 401,   # nobody to act as
@@ -27,14 +29,25 @@ STATUS = {
 LOST = (OSError, asyncio.TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 ERRORS = (asyncpg.PostgresError, *LOST)
 
+# The functions of a proxy by which a call goes to a shard, but those of sync: the errors of its
+# cursors are 55000 without "+"
+OF_SHARD = re.compile(r'chatrel_proxy\.(?!\w*sync)')
+# What a proxy says of a shard that is away, in its own name
+OF_PROXY = re.compile('PL/Proxy function ')
+
 log = logging.getLogger('uvicorn.error')
 
 
+def is_lost(error):
+    return isinstance(error, LOST) or error.sqlstate == 'XX000' and OF_PROXY.match(str(error))
+
+
 def status_of(error):
-    if isinstance(error, LOST):
+    if is_lost(error):
         return 503
     code = error.sqlstate
-    with_table = code + '+' if error.table_name else code
+    is_chatrels = error.table_name or OF_SHARD.match(error.context or '')
+    with_table = code + '+' if is_chatrels else code
     return STATUS.get(with_table) or STATUS.get(code) or STATUS.get(code[:2]) or 500
 
 

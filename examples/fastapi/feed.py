@@ -1,5 +1,5 @@
-"""Everything that happens, from one connection: what is heard, and after an interruption what was
-missed, each event once and in order.
+"""Everything that happens in a database, from one connection: what is heard, and after an
+interruption what was missed, each event once and in order.
 
 An interruption ends with listen_all, and then sync_all from the last cursor; what is heard
 meanwhile waits.  Only what sync_all returns moves the cursor.
@@ -22,10 +22,10 @@ log = logging.getLogger('uvicorn.error')
 
 
 class Feed:
-    def __init__(self, begin, hand_on):
+    def __init__(self, database, begin, hand_on):
         """begin(members) says who is in which group, before the first event and whenever the
         cursor is of no use any more; hand_on(kind, event) is called with each event."""
-        self.begin, self.hand_on = begin, hand_on
+        self.database, self.begin, self.hand_on = database, begin, hand_on
         self.ready = asyncio.Event()  # from then on nothing is missed
         self.cursor = None
         self.handed_on = {}  # ids, the oldest first
@@ -94,8 +94,8 @@ class Feed:
                 await self.heed(conn, payload)
 
     async def connect_and_go_on(self):
-        conn = await asyncpg.connect(timeout=ANSWER_WITHIN, command_timeout=ANSWER_WITHIN,
-            server_settings={'application_name': 'chatrel feed'})
+        conn = await asyncpg.connect(self.database, timeout=ANSWER_WITHIN,
+            command_timeout=ANSWER_WITHIN, server_settings={'application_name': 'chatrel feed'})
         try:
             await self.go_on(conn)
         finally:

@@ -23,7 +23,7 @@ class Client:
 class Hub:
     def __init__(self):
         self.clients = collections.defaultdict(set)  # user -> its clients
-        self.members = collections.defaultdict(set)  # group -> its users
+        self.members = {}  # database -> group -> its users
 
     def enter(self, user):
         client = Client()
@@ -35,28 +35,29 @@ class Hub:
         if not self.clients[user]:
             del self.clients[user]
 
-    def begin(self, members):
-        self.members.clear()
+    def begin(self, database, members):
+        users = self.members[database] = collections.defaultdict(set)
         for group, user in members:
-            self.members[group].add(user)
+            users[group].add(user)
         # What clients have seen may be of a history that is not there any more.
         for clients in self.clients.values():
             for client in clients:
                 client.closed.set()
 
-    def hand_on(self, kind, event):
+    def hand_on(self, database, kind, event):
         # Ids may be strings: chatrel.json_ids.
         group, user = int(event.get('group_id', 0)), int(event.get('user_id', 0))
+        members = self.members[database]
         if kind == 'member_joined':
-            self.members[group].add(user)
+            members[group].add(user)
         elif kind == 'member_left':
-            self.members[group].discard(user)
+            members[group].discard(user)
         elif kind == 'group_deleted':
-            self.members.pop(group, None)  # each of its members is a recipient
+            members.pop(group, None)  # each of its members is a recipient
         if 'recipient_id' in event:
             hearers = [int(event['recipient_id'])]
         else:
-            hearers = self.members.get(group, ())
+            hearers = members.get(group, ())
         text = json.dumps({kind: event})
         for hearer in hearers:
             for client in self.clients.get(hearer, ()):

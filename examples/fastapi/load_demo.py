@@ -8,15 +8,15 @@ import datetime as dt
 import json
 import sys
 
-import asyncpg
-
+import databases
 import sessions
 
 SEND = 'SELECT chatrel.send_group_message($1, $2, $3, as_user => $4)'
 
 
-async def load(pool, demo):
-    users = {user['username']: await sessions.sign_up(pool, **user) for user in demo['users']}
+async def load(pool, home, demo):
+    users = {user['username']: await sessions.sign_up(pool, home, **user)
+        for user in demo['users']}
     for pair in demo['friends']:  # who are friends follow each other
         for one, other in pair, reversed(pair):
             await pool.execute('SELECT chatrel.follow($1, as_user => $2)', users[other], users[one])
@@ -40,8 +40,8 @@ async def load(pool, demo):
 async def main(file):
     with open(file, encoding='utf-8') as text:
         demo = json.load(text)
-    async with asyncpg.create_pool(max_size=1, min_size=1) as pool:
-        await load(pool, demo)
+    async with databases.pools(max_size=1, min_size=1) as (pool, home):
+        await load(pool, home, demo)
 
 
 asyncio.run(main(*sys.argv[1:]))

@@ -7,6 +7,7 @@ Who calls is whoever is logged in, and never an argument of the request.  README
 import asyncio
 import contextlib
 import datetime as dt
+import functools
 import os
 from typing import Optional
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ import asyncpg
 from fastapi import Cookie, Depends, FastAPI, HTTPException, Request, Response, WebSocket
 from pydantic import BaseModel, Field
 
+import databases
 import errors
 import sessions
 from feed import Feed
@@ -26,20 +28,24 @@ LOGGED_OUT, COME_AGAIN = (4401, 'logged out'), (1013, 'come again')
 
 app = FastAPI(title='Group chat')
 hub = Hub()
-pool: asyncpg.Pool
+pool: asyncpg.Pool  # where chatrel's functions are called
+home: asyncpg.Pool  # where the tables of users and sessions are: the same, if there is one database
 
 
 @contextlib.asynccontextmanager
 async def lifespan(_app):
     """Nobody is let in before nothing can be missed."""
-    global pool
-    feed = Feed(hub.begin, hub.hand_on)
-    async with asyncpg.create_pool(min_size=0, max_size=10, timeout=5, command_timeout=15,
-            server_settings={'application_name': 'chatrel service'}) as pool:
-        task = asyncio.create_task(feed.run())
-        await feed.ready.wait()
+    global pool, home
+    feeds = [Feed(database, functools.partial(hub.begin, database),
+        functools.partial(hub.hand_on, database)) for database in databases.listened_to()]
+    async with databases.pools(min_size=0, max_size=10, timeout=5, command_timeout=15,
+            server_settings={'application_name': 'chatrel service'}) as (pool, home):
+        tasks = [asyncio.create_task(feed.run()) for feed in feeds]
+        for feed in feeds:
+            await feed.ready.wait()
         yield
-        task.cancel()
+        for task in tasks:
+            task.cancel()
 
 
 app.router.lifespan_context = lifespan  # FastAPI(lifespan=...) of 0.93, and older ones too
@@ -48,7 +54,7 @@ for kind in errors.ERRORS:
 
 
 async def current_user(session: Optional[str] = Cookie(None)):
-    user = await sessions.user_of(pool, session)
+    user = await sessions.user_of(home, session)
     if user is None:
         raise HTTPException(401, 'log in first')
     return user
@@ -86,20 +92,20 @@ class SendGroupMessage(BaseModel):
 
 async def log_in(user, request):
     response = await call('SELECT chatrel.me(as_user => $1)', user)
-    response.set_cookie(sessions.COOKIE, await sessions.begin(pool, user), max_age=30 * 86400,
+    response.set_cookie(sessions.COOKIE, await sessions.begin(home, user), max_age=30 * 86400,
         httponly=True, samesite='strict', secure=request.url.scheme == 'https')
     return response
 
 
 @app.post('/sign_up')
 async def sign_up(new: Credentials, request: Request):
-    return await log_in(await sessions.sign_up(pool, new.username, new.password), request)
+    return await log_in(await sessions.sign_up(pool, home, new.username, new.password), request)
 
 
 @app.post('/login')
 async def login(who: Credentials, request: Request):
     """The LoginUser: friends, and groups with their members."""
-    user = await sessions.check_password(pool, who.username, who.password)
+    user = await sessions.check_password(home, who.username, who.password)
     if user is None:
         raise HTTPException(401, 'username or password is wrong')
     return await log_in(user, request)
@@ -107,7 +113,7 @@ async def login(who: Credentials, request: Request):
 
 @app.post('/logout')
 async def logout(session: Optional[str] = Cookie(None)):
-    await sessions.end(pool, session or '')
+    await sessions.end(home, session or '')
     response = Response(status_code=204)
     response.delete_cookie(sessions.COOKIE)
     return response
@@ -169,7 +175,7 @@ async def until_logged_out(session):
     while True:
         await asyncio.sleep(CHECK_EVERY)
         with contextlib.suppress(*errors.ERRORS):  # the database is away: asked again
-            if await sessions.user_of(pool, session) is None:
+            if await sessions.user_of(home, session) is None:
                 return
 
 
@@ -183,7 +189,7 @@ def is_from_elsewhere(websocket):
 async def listen(websocket: WebSocket, session: Optional[str] = Cookie(None)):
     """Sends every event of the user's groups, and for the user, from now on."""
     try:
-        user = None if is_from_elsewhere(websocket) else await sessions.user_of(pool, session)
+        user = None if is_from_elsewhere(websocket) else await sessions.user_of(home, session)
     except errors.ERRORS:
         await websocket.accept()
         return await websocket.close(*COME_AGAIN)

@@ -14,11 +14,13 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/pg_proc.h"
 #include "miscadmin.h"
 #include "nodes/value.h"
 #include "parser/parse_func.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
 #include "core/identity.h"
@@ -42,6 +44,8 @@ typedef enum Actor
 PG_FUNCTION_INFO_V1(chatrel_proxy_call);
 PG_FUNCTION_INFO_V1(chatrel_proxy_call_as);
 PG_FUNCTION_INFO_V1(chatrel_proxy_call_as_any);
+PG_FUNCTION_INFO_V1(chatrel_proxy_write);
+PG_FUNCTION_INFO_V1(chatrel_proxy_write_as);
 
 /* The owner's rights, until the user is set back. */
 static void
@@ -164,6 +168,15 @@ proxy_call(FunctionCallInfo fcinfo, Actor actor)
 	return result;
 }
 
+/* The shard's transaction is another one, and may write. */
+static void
+prevent_if_read_only(FunctionCallInfo fcinfo)
+{
+	if (XactReadOnly)
+		PreventCommandIfReadOnly(psprintf("chatrel.%s()",
+										  get_func_name(fcinfo->flinfo->fn_oid)));
+}
+
 /* Of a function that acts for nobody */
 Datum
 chatrel_proxy_call(PG_FUNCTION_ARGS)
@@ -183,4 +196,20 @@ Datum
 chatrel_proxy_call_as_any(PG_FUNCTION_ARGS)
 {
 	return proxy_call(fcinfo, ACTOR_IF_ANY);
+}
+
+/* Of one that acts for nobody, and writes */
+Datum
+chatrel_proxy_write(PG_FUNCTION_ARGS)
+{
+	prevent_if_read_only(fcinfo);
+	return proxy_call(fcinfo, ACTOR_NONE);
+}
+
+/* Of one whose last argument is as_user, and which writes */
+Datum
+chatrel_proxy_write_as(PG_FUNCTION_ARGS)
+{
+	prevent_if_read_only(fcinfo);
+	return proxy_call(fcinfo, ACTOR_REQUIRED);
 }

@@ -16,6 +16,7 @@ use JSON::PP;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Realtime;
+use Shards;
 use Test::More;
 
 my $examples = "$FindBin::RealBin/../../examples";
@@ -103,12 +104,14 @@ sub start_proxy
 
 # ---------- the test ----------
 
-my $node = new_server('main');
-set_up($node, groups => 2);
-$node->safe_psql('postgres', q{
+my $FOR_APP = q{
 	CREATE ROLE app LOGIN;
 	GRANT USAGE ON SCHEMA chatrel TO app;
 	GRANT SET ON PARAMETER chatrel.user_id TO app;
+};
+my $node = new_server('main');
+set_up($node, groups => 2);
+$node->safe_psql('postgres', $FOR_APP . q{
 	SELECT chatrel.send_group_message(1, 'before it begins', as_user => 1);
 });
 
@@ -158,12 +161,12 @@ sub apply_edits
 	return \@too_early;
 }
 
-# Starts a program behind a proxy of its own.
+# Starts a program that connects to a server, behind a proxy of its own.
 sub start_example
 {
-	my ($name, @command) = @_;
-	my %program = (name => $name, output => '', errors => '');
-	($program{proxy}, my $port) = start_proxy($node);
+	my ($server, $name, @command) = @_;
+	my %program = (name => $name, output => '', errors => '', server => $server);
+	($program{proxy}, my $port) = start_proxy($server);
 	local %ENV = (%ENV, PGHOST => '127.0.0.1', PGPORT => $port, PGDATABASE => 'postgres', PGUSER => 'app',
 		SYNC_EVERY_MS => 500, ANSWER_WITHIN_MS => 500);
 
@@ -191,21 +194,46 @@ sub retries
 	return $program->{errors} =~ /trying again in (\d+) ms/g;
 }
 
+# Tests whether all of them print something, by default a message with this text.
+sub print_it
+{
+	my ($programs, $text, $pattern) = @_;
+	$pattern //= qr/"group_message": ?\{.*"message": ?"\Q$text\E"/;
+
+	foreach my $program (@$programs)
+	{
+		my $found = wait_until(sub { pump(@$programs); return $program->{output} =~ $pattern }, 30);
+		ok($found, "$program->{name}: it prints \"$text\"") or diag("it has printed:\n" . substr($program->{output}, -2000) . $program->{errors});
+	}
+	return;
+}
+
+# What it has printed
+sub printed
+{
+	my ($program) = @_;
+
+	return map { decode_json($_) } split /\n/, $program->{output};
+}
+
+sub end_programs
+{
+	my (@programs) = @_;
+
+	$_->{handle}->kill_kill foreach @programs;
+	kill 'KILL', map { $_->{proxy} } @programs;
+	reap(map { $_->{proxy} } @programs);
+	@running = ();
+	return;
+}
+
 # One play for all of them
 sub play
 {
 	my (@programs) = @_;
 	my $admin = connect_to($node);
 	my $sends = sub { value($admin, 'SELECT (chatrel.send_group_message(?, ?, as_user => ?)).id', @_) };
-	my $print = sub {
-		my ($text, $pattern) = @_;
-		$pattern //= qr/"group_message": ?\{.*"message": ?"\Q$text\E"/;
-		foreach my $program (@programs)
-		{
-			my $found = wait_until(sub { pump(@programs); return $program->{output} =~ $pattern }, 30);
-			ok($found, "$program->{name}: it prints \"$text\"") or diag("it has printed:\n" . substr($program->{output}, -2000) . $program->{errors});
-		}
-	};
+	my $print = sub { print_it(\@programs, @_) };
 	my $listen = sub {
 		wait_until(sub { pump(@programs); return @programs ==
 					value($admin, q{SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND state = 'idle' AND query LIKE '%chatrel.sync%'}) })
@@ -309,7 +337,7 @@ sub play
 	foreach my $program (@programs)
 	{
 		my $name = $program->{name};
-		my @printed = map { decode_json($_) } split /\n/, $program->{output};
+		my @printed = printed($program);
 
 		is_deeply(apply_edits(@printed), [], "$name: nothing before the message that it is about");
 		is_deeply(comparable($admin, grep { body($_)->{datetime} } @printed), $expected, "$name: every event as it happened, once");
@@ -317,12 +345,67 @@ sub play
 		is_deeply([ grep { !body($_)->{datetime} && !$_->{presence} } @printed ], [
 				{ poll_opened => { group_id => 1, user_id => 3, payload => { datetime => 'noon' } } },
 				{ read => { group_id => 1, user_id => 3, message_id => $message } } ], "$name: and what is only heard");
-		$program->{handle}->kill_kill;
 	}
 	$admin->disconnect;
-	kill 'KILL', map { $_->{proxy} } @programs;
-	reap(map { $_->{proxy} } @programs);
-	@running = ();
+	end_programs(@programs);
+	return;
+}
+
+# Where groups are behind a proxy (doc/scale-out.md), each program listens to one of two shards,
+# and everything is sent through that proxy.
+sub play_on_shards
+{
+	my (%start) = @_;
+	my $cluster = Shards->new(2);
+	my @shards = @{ $cluster->{all} }[ 1, 2 ];
+
+	$cluster->call(q{SELECT count(chatrel.create_user('u' || i)) FROM generate_series(1, 4) AS i});
+	$cluster->caught_up(1, 2);
+	$_->safe_psql('postgres', $FOR_APP) foreach @shards;
+	my $calls = connect_to($cluster->{proxy});
+	my $sends = sub { value($calls, 'SELECT (chatrel.send_group_message(?, ?, as_user => 1)).id', @_) };
+	my $group_on = sub {
+		my ($n, $name) = @_;
+		return $cluster->call(qq{
+			UPDATE chatrel_proxy.shards SET weight = (shard = $n)::integer;
+			SELECT (chatrel.create_group('$name', true, as_user => 1)).id});
+	};
+	my @groups = map { $group_on->($_, 'old') } 1, 2;
+	foreach my $group (@groups)
+	{
+		value($calls, 'SELECT chatrel.join_group(?, as_user => ?)', $group, $_) foreach 2 .. 4;
+		$sends->($group, 'before it begins');
+	}
+	my @names = sort keys %start;
+	my @programs = map { start_example($shards[ $_ % 2 ], @{ $start{ $names[$_] } }) } 0 .. $#names;
+
+	print_it(\@programs, 'before it begins');
+	$sends->($groups[ $_ % 2 ], "number $_") foreach 1 .. 100;
+	print_it(\@programs, 'the first half', qr/"number (?:99|100)"/);
+	foreach my $group (@groups)
+	{
+		value($calls, 'SELECT chatrel.edit_message(?, ?, ?, as_user => 1)', $group, $sends->($group, 'to be edited'), 'edited');
+		value($calls, 'SELECT chatrel.leave_group(?, as_user => 4)', $group);    # and the group gets another channel
+	}
+	value($calls, 'SELECT chatrel.join_group(?, as_user => 2)', $group_on->($_, 'new')) foreach 1, 2;
+	$_->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'}) foreach @shards;
+	$sends->($_->[0], 'the end') foreach @{ $calls->selectall_arrayref('SELECT id FROM chatrel.my_groups(as_user => 2)') };
+	print_it(\@programs, 'the end');
+	foreach my $program (@programs)
+	{
+		my $truth = connect_to($program->{server});
+		my $expected = expected($truth);
+		my $kept = sub { grep { body($_)->{datetime} } printed($program) };
+
+		wait_until(sub { pump(@programs); return @{ comparable($truth, $kept->()) } >= @$expected }, 30);
+		my @printed = $kept->();
+		is_deeply(apply_edits(@printed), [], "$program->{name}: nothing before the message that it is about");
+		is_deeply(comparable($truth, @printed), $expected, "$program->{name}: every event of its shard, once");
+		$truth->disconnect;
+	}
+	$calls->disconnect;
+	end_programs(@programs);
+	$cluster->stop;
 	return;
 }
 
@@ -330,17 +413,21 @@ my %commands = (
 	'listener.c' => [ listener_in_c() ],
 	'listener.mjs' => [ listener_in_node() ],
 	map { ("listener_$_.py" => [ listener_in_python($_) ]) } 'psycopg', 'asyncpg');
-my @programs;
+my %start;    # program -> its name, and its command as user 2
 
 foreach my $name (sort keys %commands)
 {
 	my ($command, $why_not) = @{ $commands{$name} };
 
 	# The first argument of the program in C says how to connect; the environment does here.
-	push @programs, start_example($name, @$command, $name eq 'listener.c' ? '' : (), '2') if $command;
+	$start{$name} = [ $name, @$command, $name eq 'listener.c' ? '' : (), '2' ] if $command;
 	subtest $name => sub { plan skip_all => $why_not } unless $command;
 }
-play(@programs);
+play(map { start_example($node, @{ $start{$_} }) } sort keys %start);
+subtest 'groups on shards' => sub {
+	plan skip_all => Shards::missing() if Shards::missing();
+	play_on_shards(%start);
+};
 
 foreach my $example (glob "$examples/listener*.*")
 {

@@ -1,5 +1,5 @@
-# The service of examples/fastapi: test/clients/fastapi/play.py plays with it, on a server that is
-# restarted meanwhile.  And what its demo loads.
+# The service of examples/fastapi: test/clients/fastapi/play.py plays with it, on one database, and
+# on home, shards and a proxy, whose servers are restarted meanwhile.  And what its demo loads.
 
 use strict;
 use warnings;
@@ -12,6 +12,7 @@ use JSON::PP;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Realtime;
+use Shards;
 use Test::More;
 
 my $root = "$FindBin::RealBin/../..";
@@ -33,13 +34,22 @@ $node->safe_psql('demo', slurp_file("$service/setup.sql") =~ s/^CREATE ROLE .*;$
 
 local %ENV = (%ENV, PGHOST => $node->host, PGPORT => $node->port, PYTHONDONTWRITEBYTECODE => 1);
 
-subtest 'the play' => sub {
-	local %ENV = (%ENV, PGDATABASE => 'play', PGUSER => 'service');
-	local $ENV{PORTS} = join ' ', map { PostgreSQL::Test::Cluster::get_free_port() } 1, 2;
-	local $ENV{RESTART} = join ' ', 'pg_ctl', 'restart', '--silent', '--mode=immediate', map { "'$_'" }
-		'--pgdata=' . $node->data_dir, '--log=' . $node->logfile, '-o', '--cluster-name=' . $node->name;
+# The command that restarts servers, one after the other
+sub restart
+{
+	return join ' && ', map {
+		join ' ', 'pg_ctl', 'restart', '--silent', '--mode=immediate', map({ "'$_'" } '--pgdata=' . $_->data_dir, '--log=' . $_->logfile, '-o', '--cluster-name=' . $_->name)
+	} @_;
+}
+
+# On servers that are restarted, with the environment that says where they are
+sub play
+{
+	my ($servers, %environment) = @_;
 	my $output = '';
 
+	local %ENV = (%ENV, %environment, PGUSER => 'service', RESTART => restart(@$servers),
+		PORTS => join ' ', map { PostgreSQL::Test::Cluster::get_free_port() } 1, 2);
 	eval { IPC::Run::run([ 'python3', "$root/test/clients/fastapi/play.py" ], '<', \undef, '>&', \$output, IPC::Run::timeout(600)) };
 	foreach my $line (split /\n/, $output)
 	{
@@ -47,7 +57,26 @@ subtest 'the play' => sub {
 		else { note($line) }
 	}
 	ok($output =~ /^ok - the play is over$/m, 'the play came to its end') or diag($@ . $output);
-	$node->_update_pid(1);
+	$_->_update_pid(1) foreach @$servers;
+	return;
+}
+
+subtest 'the play' => sub { play([$node], PGDATABASE => 'play') };
+
+# Names of groups are taken on their shard only: all groups are to be on one.
+subtest 'the play, on shards' => sub {
+	plan skip_all => Shards::missing() if Shards::missing();
+	my $shards = Shards->new(2);
+	my ($home, @others) = @{ $shards->{all} };
+	my $proxy = $shards->{proxy};
+
+	$home->safe_psql('postgres', slurp_file("$service/setup.sql"));
+	$_->safe_psql('postgres', slurp_file("$service/setup-shard.sql")) foreach @others;
+	$proxy->safe_psql('postgres', slurp_file("$service/setup-proxy.sql"));
+	$proxy->safe_psql('postgres', 'UPDATE chatrel_proxy.shards SET weight = (shard = 2)::integer');
+	play([ $others[1], $home, $proxy, $others[0] ], PGHOST => $proxy->host, PGPORT => $proxy->port, PGDATABASE => 'postgres',
+		SHARDS => join(' ', map { 'postgresql:///postgres?host=' . $_->host . '&port=' . $_->port } $home, @others));
+	$shards->stop;
 };
 
 subtest 'the demo' => sub {

@@ -162,6 +162,22 @@ is(as_role('app', "SELECT sender_id FROM chatrel.send_group_message($shards_of{1
 is(as_role('app', "SET chatrel.user_id = 2; SELECT sender_id FROM chatrel.send_group_message($shards_of{1}, 'for bob')"), '2', 'or sets it');
 is(as_role('app', 'SELECT chatrel.me()'), '28000', 'or is nobody');
 
+# ---------- read-only transactions ----------
+
+is(proxy(q{SELECT string_agg(proname, ' ' ORDER BY proname) FROM pg_proc
+	WHERE pronamespace = 'chatrel'::regnamespace AND provolatile = 'v' AND prosrc !~ '^chatrel_proxy_write'}), 'presence report_online sync sync_all',
+	'what is volatile is refused in a read-only transaction, but for these');
+foreach my $call ("send_group_message($shards_of{1}, 'x', as_user => 1)", "mark_read($shards_of{1}, as_user => 1)", 'follow(3, as_user => 1)', "create_group('g', as_user => 1)", "typing($shards_of{1}, as_user => 1)")
+{
+	is(as_role('app', "BEGIN READ ONLY; SELECT chatrel.$call"), '25006', "nothing is written by it: $call");
+}
+my ($status, $out, $err) = $home->psql('proxy', q{BEGIN READ ONLY; SELECT chatrel.delete_user(99)});
+like($err, qr/ERROR:  cannot execute chatrel\.delete_user\(\) in a read-only transaction$/m, 'which says so, what is administrative too');
+foreach my $call ('my_groups(as_user => 1)', 'sync(as_user => 1)', 'presence(ARRAY[2], as_user => 1)', "get_group($shards_of{1}, as_user => 1)")
+{
+	is(as_role('app', "BEGIN READ ONLY; SELECT count(*) > 0 FROM chatrel.$call"), 't', "what reads does: $call");
+}
+
 # ---------- catching up ----------
 
 sub sync_as

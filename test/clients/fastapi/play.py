@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Plays with the service of examples/fastapi, which it starts, kills and starts again, as several
-people with WebSockets.  test/t/063_fastapi.pl is its stage: it says where the database is, in PORTS
-where the service is to be, in two processes, and in RESTART how the database is restarted.
+people with WebSockets.  test/t/063_fastapi.pl is its stage: it says where the database is, or the
+databases, as the service wants it, in PORTS where the service is to be, in two processes, and in
+RESTART how the servers are restarted.
 
 Lines are those of TAP without numbers.
 """
@@ -21,6 +22,7 @@ sys.path.insert(0, FOLDER)
 
 import asyncpg  # noqa: E402
 import client  # noqa: E402
+import databases  # noqa: E402
 
 PORTS = os.environ['PORTS'].split()
 PATIENCE = 120  # seconds; what takes longer has failed
@@ -114,10 +116,11 @@ async def restart_database():
 
 async def cut_the_feed():
     """The connections that hear everything, while the others go on."""
-    conn = await asyncpg.connect()
-    await conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-        "WHERE application_name = 'chatrel feed'")
-    await conn.close()
+    for database in databases.listened_to():
+        conn = await asyncpg.connect(database)
+        await conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = 'chatrel feed'")
+        await conn.close()
 
 
 # ---------------------------------------------------------------- the article

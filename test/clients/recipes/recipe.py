@@ -1,9 +1,25 @@
-"""What the recipes in Python share: test/t/062_clients.pl reads what they print."""
+"""What the recipes in Python share.  test/t/062_clients.pl reads what they print, and says by the
+environment: IDS, of users and groups; LACKS, what is not there, where the database is a proxy;
+SHARDS, URIs of the databases in which groups are, home first."""
 import json
 import os
 
+IDS = json.loads(os.environ['IDS'])
+ANN, BOB, OURS = IDS['ann'], IDS['bob'], IDS['ours']
+LACKS = os.environ['LACKS'].split()
+EVENTS_FROM = os.environ['SHARDS'].split()[OURS >> 48]  # the database of this group
+
 with open(f'{os.path.dirname(os.path.abspath(__file__))}/errors.json') as file:
-    ERRORS = json.load(file)
+    ERRORS = [case | {'name': f"{case['sqlstate']} of {case['call']}",
+        'user': IDS.get(case['user']), 'call': case['call'].format(**IDS)}
+        for case in json.load(file)]
+
+
+def has(what):
+    """Is there that, which a proxy has not?  A line says what is left out."""
+    if what in LACKS:
+        print(f'left out - {what}', flush=True)
+    return what not in LACKS
 
 
 def check(name, got, expected):
@@ -23,26 +39,46 @@ def raised_by(do):
     return None
 
 
-def check_error(case, error, class_of, fields):
-    """An error that errors.json expects: its class, and SQLSTATE, TABLE NAME, COLUMN NAME
-    and CONSTRAINT NAME."""
-    check(f"{case['sqlstate']} of {case['call']}", (type(error), *fields),
-        (class_of[case['sqlstate']], case['sqlstate'],
-            *(case.get(field) for field in ('table', 'column', 'constraint'))))
+FIELDS = {}  # of errors: TABLE NAME, COLUMN NAME and CONSTRAINT NAME, as they were and should be
+
+
+def check_error(case, error, class_of, sqlstate, *fields):
+    """An error that errors.json expects: its class, SQLSTATE and fields."""
+    check(case['name'], (type(error), sqlstate), (class_of[case['sqlstate']], case['sqlstate']))
+    FIELDS[case['name']] = (fields,
+        tuple(case.get(field) for field in ('table', 'column', 'constraint')))
 
 
 def check_club(call):
     """A private club, a direct conversation, and what one of the two catches up with.  call(user,
     function, *arguments, **named arguments) returns the first column of the first row."""
-    cursor = call(2, 'sync', 'now')['cursor']
-    group = call(1, 'create_group', 'club', visibility='private')
-    check('users are invited by a list of ids', call(1, 'invite', group, [2]), 1)
-    call(2, 'join_group', group)
-    call(1, 'set_role', group, 2, 'moderator')
-    direct = call(1, 'direct_group', [2])['id']
-    call(1, 'send_group_message', direct, 'between us')
-    events = call(2, 'sync', cursor)['events']
-    check('sync brings what has happened', [next(iter(event)) for event in events],
-        ['member_joined', 'invited', 'member_joined', 'added_to_group', 'member_changed',
-            'member_joined', 'member_joined', 'added_to_group', 'group_message'])
-    check('the last of it', events[-1]['group_message']['message'], 'between us')
+    cursor = call(BOB, 'sync', 'now')['cursor']
+    group = call(ANN, 'create_group', 'club', visibility='private')
+    check('users are invited by a list of ids', call(ANN, 'invite', group, [BOB]), 1)
+    call(BOB, 'join_group', group)
+    call(ANN, 'set_role', group, BOB, 'moderator')
+    direct = call(ANN, 'direct_group', [BOB])['id']
+    sent = [call(ANN, 'send_group_message', direct, 'between us', client_key='a key')
+        for _ in range(2)]
+    check('a send that is tried again with its key is there once', sent[1], sent[0])
+    events = call(BOB, 'sync', cursor)['events']
+    check('sync brings what has happened, in the order of each group',
+        [[kind for event in events for kind, body in event.items() if body['group_id'] == which]
+            for which in (group, direct)],
+        [['member_joined', 'invited', 'member_joined', 'added_to_group', 'member_changed'],
+            ['member_joined', 'member_joined', 'added_to_group', 'group_message']])
+    check('with what was sent', [event['group_message']['message'] for event in events
+        if 'group_message' in event], ['between us'])
+
+
+def check_after_errors(call):
+    """The fields of all errors, and what became of the message that the last one came after."""
+    if has('error_fields'):
+        check('errors say which table, column and constraint',
+            *({name: pair[which] for name, pair in FIELDS.items()} for which in (0, 1)))
+    history = call(ANN, 'get_group_with_chat_history', OURS)['messages']
+    undone = 'undone' not in [message['message'] for message in history]
+    if has('rollback'):
+        check('a transaction that fails undoes what was sent in it', undone, True)
+    else:
+        check('caveat: what was sent in a transaction that fails stays', undone, False)

@@ -1,4 +1,5 @@
-# ActiveRecord, with pg.  ACTIVERECORD says which version, where several are installed.
+# ActiveRecord, with pg.  ACTIVERECORD says which version, where several are installed; recipe.py,
+# what else the environment says.
 
 gem 'activerecord', ENV['ACTIVERECORD'] if ENV['ACTIVERECORD']
 require 'active_record'
@@ -7,6 +8,15 @@ require 'stringio'
 require 'tmpdir'
 
 HAS_COMPOSITE_KEYS = ActiveRecord.version >= Gem::Version.new('7.1')
+IDS = JSON.parse(ENV.fetch('IDS'))
+ANN, BOB, OURS = IDS.values_at('ann', 'bob', 'ours')
+
+# Is there that, which a proxy has not? A line says what is left out.
+def has?(what)
+  lacks = ENV.fetch('LACKS').split.include?(what)
+  puts "left out - #{what}" if lacks
+  !lacks
+end
 
 def check(name, got, expected)
   puts(got == expected ? "ok - #{name}" : "not ok - #{name}: #{got.inspect}, not #{expected.inspect}")
@@ -86,42 +96,47 @@ class MessageByBoth < ActiveRecord::Base
   self.table_name = 'chatrel.groups_messages'
 end
 
-sent = Chat.as(1) { Chat.rows('send_group_message', 1, 'Hello', metadata: { kind: 'greeting' }, mentions: [2]).to_a.first }
+sent = Chat.as(ANN) { Chat.rows('send_group_message', OURS, 'Hello', metadata: { kind: 'greeting' }, mentions: [BOB]).to_a.first }
 check('a message is sent, and ids are numbers', [sent['id'].class, sent['message']], [Integer, 'Hello'])
-document = Chat.as(2) { Chat.rows('get_message', 1, sent['id']) }
+document = Chat.as(BOB) { Chat.rows('get_message', OURS, sent['id']) }
 check('the columns of exec_query are what the database writes', document.rows[0][0].class, String)
-check('and cast_values casts them', document.cast_values[0].values_at('sender_id', 'mentions'), [1, [2]])
+check('and cast_values casts them', document.cast_values[0].values_at('sender_id', 'mentions'), [ANN, [BOB]])
 check('after a transaction nobody acts', Chat.rows('current_user_id').rows, [[nil]])
-within = Chat.as(2) { [Chat.as(1) { Chat.rows('current_user_id').rows }, Chat.rows('current_user_id').rows] }
-check('one within another ends, too', within, [[[1]], [[2]]])
+within = Chat.as(BOB) { [Chat.as(ANN) { Chat.rows('current_user_id').rows }, Chat.rows('current_user_id').rows] }
+check('one within another ends, too', within, [[[ANN]], [[BOB]]])
 
-Chat.as(2) do
-  message = Message.find(sent['id'])
-  check('a row is an object', [message.id, message.group.name, message.message], [sent['id'], 'ours', 'Hello'])
-  check('a group has many messages', Group.find(1).messages.map(&:id), [sent['id']])
-  if HAS_COMPOSITE_KEYS
-    message = MessageByBoth.find([1, sent['id']])
-    check('caveat: by the key of the table, the id is an array', [message.id, message.id_value], [[1, sent['id']], sent['id']])
-  else
-    check('caveat: without a key that is named there is no find', raised_by { MessageByBoth.find(sent['id']) }.class, ActiveRecord::UnknownPrimaryKey)
+if has?('tables')
+  Chat.as(BOB) do
+    message = Message.find(sent['id'])
+    check('a row is an object', [message.id, message.group.name, message.message], [sent['id'], 'ours', 'Hello'])
+    check('a group has many messages', Group.find(OURS).messages.map(&:id), [sent['id']])
+    if HAS_COMPOSITE_KEYS
+      message = MessageByBoth.find([OURS, sent['id']])
+      check('caveat: by the key of the table, the id is an array', [message.id, message.id_value], [[OURS, sent['id']], sent['id']])
+    else
+      check('caveat: without a key that is named there is no find', raised_by { MessageByBoth.find(sent['id']) }.class, ActiveRecord::UnknownPrimaryKey)
+    end
   end
+  check('of which nobody sees any', Message.count, 0)
+  error = raised_by { Chat.as(ANN) { Message.find(sent['id']).update!(message: 'by the table') } }
+  check('and which nobody changes', [error.class, error.cause.class],
+        [ActiveRecord::StatementInvalid, PG::InsufficientPrivilege])
 end
-check('of which nobody sees any', Message.count, 0)
-error = raised_by { Chat.as(1) { Message.find(sent['id']).update!(message: 'by the table') } }
-check('and which nobody changes', [error.class, error.cause.class],
-      [ActiveRecord::StatementInvalid, PG::InsufficientPrivilege])
 
 # A private club, a direct conversation, and what one of the two catches up with
-cursor = Chat.call(2, 'sync', 'now')['cursor']
-club = Chat.call(1, 'create_group', 'club', visibility: 'private')
-Chat.call(1, 'invite', club, [2])
-Chat.call(2, 'join_group', club)
-Chat.call(1, 'set_role', club, 2, 'moderator')
-direct = Chat.call(1, 'direct_group', [2])['id']
-Chat.call(1, 'send_group_message', direct, 'between us')
-check('sync brings what has happened', Chat.call(2, 'sync', cursor)['events'].flat_map(&:keys),
-      %w[member_joined invited member_joined added_to_group member_changed
-         member_joined member_joined added_to_group group_message])
+cursor = Chat.call(BOB, 'sync', 'now')['cursor']
+club = Chat.call(ANN, 'create_group', 'club', visibility: 'private')
+check('users are invited by an array of ids', Chat.call(ANN, 'invite', club, [BOB]), 1)
+Chat.call(BOB, 'join_group', club)
+Chat.call(ANN, 'set_role', club, BOB, 'moderator')
+direct = Chat.call(ANN, 'direct_group', [BOB])['id']
+once, again = Array.new(2) { Chat.call(ANN, 'send_group_message', direct, 'between us', client_key: 'a key') }
+check('a send that is tried again with its key is there once', again, once)
+events = Chat.call(BOB, 'sync', cursor)['events'].map { |event| event.first }
+check('sync brings what has happened, in the order of each group',
+      [club, direct].map { |group| events.filter_map { |kind, body| kind if body['group_id'] == group } },
+      [%w[member_joined invited member_joined added_to_group member_changed],
+       %w[member_joined member_joined added_to_group group_message]])
 
 # Errors: the class by SQLSTATE, where it is not StatementInvalid; and of the cause, which is pg's
 CLASSES = { '23505' => ActiveRecord::RecordNotUnique, '22001' => ActiveRecord::ValueTooLong }.freeze
@@ -132,34 +147,47 @@ CAUSES = {
   '55000' => PG::ObjectNotInPrerequisiteState, '53400' => PG::ConfigurationLimitExceeded,
   '54000' => PG::ProgramLimitExceeded, '25006' => PG::ReadOnlySqlTransaction
 }.freeze
+fields = {}
+expected_fields = {}
 JSON.parse(File.read("#{__dir__}/errors.json")).each do |wanted|
+  name = "#{wanted['sqlstate']} of #{wanted['call']}"
+  call = wanted['call'].gsub(/\{(\w+)\}/) { IDS[$1].to_s }
   error = raised_by do
-    Chat.as(wanted['user']) do
+    Chat.as(IDS[wanted['user']]) do
       Chat.connection.execute('SET TRANSACTION READ ONLY') if wanted['read_only']
-      Chat.connection.exec_query("SELECT * FROM #{wanted['call']}")
+      Chat.connection.exec_query("SELECT * FROM #{call}")
     end
   end
-  fields = [PG::PG_DIAG_SQLSTATE, PG::PG_DIAG_TABLE_NAME, PG::PG_DIAG_COLUMN_NAME, PG::PG_DIAG_CONSTRAINT_NAME]
-           .map { |field| error.cause.result.error_field(field) }
-  check("#{wanted['sqlstate']} of #{wanted['call']}", [error.class, error.cause.class, *fields],
-        [CLASSES.fetch(wanted['sqlstate'], ActiveRecord::StatementInvalid), CAUSES[wanted['sqlstate']],
-         *wanted.values_at('sqlstate', 'table', 'column', 'constraint')])
+  sqlstate, *about = [PG::PG_DIAG_SQLSTATE, PG::PG_DIAG_TABLE_NAME, PG::PG_DIAG_COLUMN_NAME, PG::PG_DIAG_CONSTRAINT_NAME]
+                     .map { |field| error.cause.result.error_field(field) }
+  check(name, [error.class, error.cause.class, sqlstate],
+        [CLASSES.fetch(wanted['sqlstate'], ActiveRecord::StatementInvalid), CAUSES[wanted['sqlstate']], wanted['sqlstate']])
+  fields[name] = about
+  expected_fields[name] = wanted.values_at('table', 'column', 'constraint')
+end
+check('errors say which table, column and constraint', fields, expected_fields) if has?('error_fields')
+history = Chat.call(ANN, 'get_group_with_chat_history', OURS)['messages'].map { |message| message['message'] }
+if has?('rollback')
+  check('a transaction that fails undoes what was sent in it', history.include?('undone'), false)
+else
+  check('caveat: what was sent in a transaction that fails stays', history.include?('undone'), true)
 end
 
 # The trap: a SET stays with the connection, which goes back to the pool.
-ActiveRecord::Base.connection.execute('SET chatrel.user_id = 2')
+ActiveRecord::Base.connection.execute("SET chatrel.user_id = #{BOB}")
 ActiveRecord::Base.connection_pool.release_connection
-check('caveat: a SET survives in the pool', Chat.rows('current_user_id').rows, [[2]])
+check('caveat: a SET survives in the pool', Chat.rows('current_user_id').rows, [[BOB]])
 ActiveRecord::Base.connection.execute('RESET chatrel.user_id')
 
-# Events, on the connection of pg
-connection = ActiveRecord::Base.connection.raw_connection
-connection.exec('SELECT * FROM chatrel.listen(as_user => 2)')
-other = PG.connect
-other.exec("SELECT chatrel.send_group_message(1, 'heard', as_user => 1)")
+# Events, on a connection of pg outside the pool, to the database of the group
+connection = PG.connect(ENV.fetch('SHARDS').split[OURS >> 48])
+connection.exec_params('SELECT * FROM chatrel.listen(as_user => $1)', [BOB])
+Chat.call(ANN, 'send_group_message', OURS, 'heard')
 heard = nil
 connection.wait_for_notify(60) { |_channel, _pid, payload| heard = JSON.parse(payload) }
 check('events are heard', heard && heard['group_message']['message'], 'heard')
+
+exit unless has?('tables')
 
 # What db:schema:dump and db:schema:load do.  schema.rb, the trap: since 7.1 it makes the schema of
 # the extension before the extension, which has made it already, or then fails to.

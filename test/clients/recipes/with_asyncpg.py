@@ -4,7 +4,8 @@ import json
 
 import asyncpg
 
-from recipe import ERRORS, check, check_club, check_error
+from recipe import (ANN, BOB, ERRORS, EVENTS_FROM, OURS, check, check_after_errors, check_club,
+    check_error)
 
 CLASSES = {
     '28000': asyncpg.InvalidAuthorizationSpecificationError, 'P0002': asyncpg.NoDataFoundError,
@@ -40,33 +41,36 @@ async def call(conn, user, function, *arguments, **named):
 
 async def main():
     conn = await asyncpg.connect()
-    message = await call(conn, 1, 'send_group_message', 1, 'Hello @bob',
-        metadata='{"kind": "greeting"}', mentions=[2])
-    document = await call(conn, 2, 'get_message', 1, message)
+    message = await call(conn, ANN, 'send_group_message', OURS, 'Hello @bob',
+        metadata='{"kind": "greeting"}', mentions=[BOB])
+    document = await call(conn, BOB, 'get_message', OURS, message)
     check('a message is sent, and a document of jsonb is a str', type(document), str)
-    error = await error_of(call(conn, 2, 'get_message', '1', message))
+    error = await error_of(call(conn, BOB, 'get_message', str(OURS), message))
     check('an id must be an int', type(error), asyncpg.DataError)
 
     await conn.set_type_codec('jsonb', schema='pg_catalog', encoder=json.dumps, decoder=json.loads)
-    document = await call(conn, 2, 'get_message', 1, message)
+    document = await call(conn, BOB, 'get_message', OURS, message)
     check('with a codec it is a dict', (document['sender_id'], document['metadata']),
-        (1, {'kind': 'greeting'}))
-    one_column = 'chatrel.send_group_message(1, $1, as_user => 1)'
-    error = await error_of(conn.fetchval(f'SELECT {one_column}', 'Hello'))
+        (ANN, {'kind': 'greeting'}))
+    one_column = 'chatrel.send_group_message($1, $2, as_user => $3)'
+    error = await error_of(conn.fetchval(f'SELECT {one_column}', OURS, 'Hello', ANN))
     check('but a row with a jsonb in it is not decoded', type(error),
         asyncpg.UnsupportedClientFeatureError)
-    row = await conn.fetchrow(f'SELECT * FROM {one_column}', 'Hello')
+    row = await conn.fetchrow(f'SELECT * FROM {one_column}', OURS, 'Hello', ANN)
     check('its columns are', row['message'], 'Hello')
-    check('after a transaction nobody acts', await conn.fetchval('SELECT chatrel.current_user_id()'),
-        None)
+    check('after a transaction nobody acts',
+        await conn.fetchval('SELECT chatrel.current_user_id()'), None)
     loop = asyncio.get_running_loop()
-    await asyncio.to_thread(check_club, lambda *arguments, **named:
-        asyncio.run_coroutine_threadsafe(call(conn, *arguments, **named), loop).result())
+
+    def wait_for_call(*arguments, **named):
+        return asyncio.run_coroutine_threadsafe(call(conn, *arguments, **named), loop).result()
+
+    await asyncio.to_thread(check_club, wait_for_call)
 
     # A pool resets the connections that come back to it.
     async with asyncpg.create_pool(min_size=1, max_size=1) as pool:
         async with pool.acquire() as pooled:
-            await pooled.execute('SET chatrel.user_id = 2')
+            await pooled.execute(f'SET chatrel.user_id = {BOB}')
         async with pool.acquire() as pooled:
             acting = await pooled.fetchval('SELECT chatrel.current_user_id()')
         check('a SET does not survive in the pool', acting, None)
@@ -75,18 +79,19 @@ async def main():
     for case in ERRORS:
         error = await error_of(act(conn, case['user'], f"SELECT * FROM {case['call']}",
             readonly=case.get('read_only', False)))
-        check_error(case, error, CLASSES, (error.sqlstate, error.table_name, error.column_name,
-            error.constraint_name))
+        check_error(case, error, CLASSES, error.sqlstate, error.table_name, error.column_name,
+            error.constraint_name)
+    await asyncio.to_thread(check_after_errors, wait_for_call)
 
     # Events.  The trap: the server has been told to LISTEN, and asyncpg drops what comes on a
     # channel for which it has no listener.
     async def send(text):
-        await call(conn, 1, 'send_group_message', 1, text)
+        await call(conn, ANN, 'send_group_message', OURS, text)
 
-    listener = await asyncpg.connect()
+    listener = await asyncpg.connect(EVENTS_FROM)
     heard = asyncio.Queue()
     channels = [channel for _, channel in
-        await listener.fetch('SELECT * FROM chatrel.listen(as_user => 2)')]
+        await listener.fetch('SELECT * FROM chatrel.listen(as_user => $1)', BOB)]
     await send('nobody takes it')
     await listener.execute('SELECT 1')
     for channel in channels:

@@ -6,7 +6,8 @@ import psycopg
 from psycopg import errors
 from psycopg.types.json import Jsonb
 
-from recipe import ERRORS, check, check_club, check_error, raised_by
+from recipe import (ANN, BOB, ERRORS, EVENTS_FROM, OURS, check, check_after_errors, check_club,
+    check_error, raised_by)
 
 conn = psycopg.connect(autocommit=True)
 
@@ -26,18 +27,19 @@ def call(user, function, *arguments, **named):
     return act(user, f'SELECT * FROM chatrel.{function}({places})', *arguments, *named.values())[0]
 
 
-message = call(1, 'send_group_message', 1, 'Hello @bob', metadata=Jsonb({'kind': 'greeting'}),
-    mentions=[2])
-document = call(2, 'get_message', 1, message)
+message = call(ANN, 'send_group_message', OURS, 'Hello @bob', metadata=Jsonb({'kind': 'greeting'}),
+    mentions=[BOB])
+document = call(BOB, 'get_message', OURS, message)
 check('a message is sent, and a document of jsonb is a dict',
-    (document['sender_id'], document['mentions'], document['metadata']), (1, [2], {'kind': 'greeting'}))
+    (document['sender_id'], document['mentions'], document['metadata']),
+    (ANN, [BOB], {'kind': 'greeting'}))
 sender = conn.execute('SELECT sender_id FROM chatrel.send_group_message(%s, %s, as_user => %s)',
-    (1, 'in one statement', 2)).fetchone()
-check('as_user says who acts, too', sender, (2,))
+    (OURS, 'in one statement', BOB)).fetchone()
+check('as_user says who acts, too', sender, (BOB,))
 check('after a transaction nobody acts',
     conn.execute('SELECT chatrel.current_user_id()').fetchone(), (None,))
 check('SET takes no parameters',
-    type(raised_by(lambda: conn.execute('SET chatrel.user_id = %s', (1,)))), errors.SyntaxError)
+    type(raised_by(lambda: conn.execute('SET chatrel.user_id = %s', (ANN,)))), errors.SyntaxError)
 check_club(call)
 
 # Errors, and their families
@@ -56,15 +58,15 @@ FAMILIES = {
 for case in ERRORS:
     error = raised_by(lambda: act(case['user'], f"SELECT * FROM {case['call']}",
         read_only=case.get('read_only')))
-    check_error(case, error, CLASSES,
-        (error.sqlstate, error.diag.table_name, error.diag.column_name,
-            error.diag.constraint_name))
+    check_error(case, error, CLASSES, error.sqlstate, error.diag.table_name, error.diag.column_name,
+        error.diag.constraint_name)
+check_after_errors(call)
 check('the families', {sqlstate: CLASSES[sqlstate].__base__ for sqlstate in CLASSES}, FAMILIES)
 
 
 # Events
 def send(text):
-    call(1, 'send_group_message', 1, text)
+    call(ANN, 'send_group_message', OURS, text)
 
 
 def text_of(payload):
@@ -89,17 +91,17 @@ def hear_in_loop(conn):
         send('last')
 
 
-naive = psycopg.connect(autocommit=True)
-naive.execute('SELECT * FROM chatrel.listen(as_user => 2)')
+naive = psycopg.connect(EVENTS_FROM, autocommit=True)
+naive.execute('SELECT * FROM chatrel.listen(as_user => %s)', (BOB,))
 check('caveat: no query in the loop over notifies()',
     hear_in_loop(naive) in (['first', 'last'], 'a query would wait for ever'), True)
 naive.close()
 
 # The listener of examples/ hears all, by a handler and by what the connection has itself.
-right = psycopg.connect(autocommit=True)
+right = psycopg.connect(EVENTS_FROM, autocommit=True)
 heard = []
 right.add_notify_handler(lambda notify: heard.append(text_of(notify.payload)))
-right.execute('SELECT * FROM chatrel.listen(as_user => 2)')
+right.execute('SELECT * FROM chatrel.listen(as_user => %s)', (BOB,))
 send('heard by the handler')
 select.select([right], [], [], 60)
 right.execute('SELECT 1')

@@ -6,7 +6,8 @@ import psycopg2
 from psycopg2 import errors
 from psycopg2.extras import Json
 
-from recipe import ERRORS, check, check_club, check_error, raised_by
+from recipe import (ANN, BOB, ERRORS, EVENTS_FROM, OURS, check, check_after_errors, check_club,
+    check_error, raised_by)
 
 conn = psycopg2.connect('')
 
@@ -27,15 +28,16 @@ def call(user, function, *arguments, **named):
     return act(user, f'SELECT * FROM chatrel.{function}({places})', *arguments, *named.values())[0]
 
 
-message = call(1, 'send_group_message', 1, 'Hello @bob', metadata=Json({'kind': 'greeting'}),
-    mentions=[2])
-document = call(2, 'get_message', 1, message)
+message = call(ANN, 'send_group_message', OURS, 'Hello @bob', metadata=Json({'kind': 'greeting'}),
+    mentions=[BOB])
+document = call(BOB, 'get_message', OURS, message)
 check('a message is sent, and a document of jsonb is a dict',
-    (document['sender_id'], document['mentions'], document['metadata']), (1, [2], {'kind': 'greeting'}))
+    (document['sender_id'], document['mentions'], document['metadata']),
+    (ANN, [BOB], {'kind': 'greeting'}))
 with conn, conn.cursor() as cur:
     cur.execute('SELECT sender_id FROM chatrel.send_group_message(%s, %s, as_user => %s)',
-        (1, 'in one statement', 2))
-    check('as_user says who acts, too', cur.fetchone(), (2,))
+        (OURS, 'in one statement', BOB))
+    check('as_user says who acts, too', cur.fetchone(), (BOB,))
     cur.execute('SELECT chatrel.current_user_id()')
     check('after a transaction nobody acts', cur.fetchone(), (None,))
 check_club(call)
@@ -56,24 +58,24 @@ FAMILIES = {
 for case in ERRORS:
     error = raised_by(lambda: act(case['user'], f"SELECT * FROM {case['call']}",
         read_only=case.get('read_only')))
-    check_error(case, error, CLASSES,
-        (error.pgcode, error.diag.table_name, error.diag.column_name,
-            error.diag.constraint_name))
+    check_error(case, error, CLASSES, error.pgcode, error.diag.table_name, error.diag.column_name,
+        error.diag.constraint_name)
+check_after_errors(call)
 check('the families', {sqlstate: CLASSES[sqlstate].__base__ for sqlstate in CLASSES}, FAMILIES)
 
 
 # Events
 def send(text):
-    call(1, 'send_group_message', 1, text)
+    call(ANN, 'send_group_message', OURS, text)
 
 
 def text_of(notify):
     return json.loads(notify.payload)['group_message']['message']
 
 
-listener = psycopg2.connect('')
+listener = psycopg2.connect(EVENTS_FROM)
 cur = listener.cursor()
-cur.execute('SELECT * FROM chatrel.listen(as_user => 2)')
+cur.execute('SELECT * FROM chatrel.listen(as_user => %s)', (BOB,))
 send('before the commit')
 listener.commit()
 listener.autocommit = True
