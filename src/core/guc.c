@@ -39,6 +39,7 @@ int			guc_presence_users = 10000;
 int			guc_presence_max_members = 200;
 
 static char *user_id_string = NULL;
+static int	proxy_shard = -1;
 
 static const struct config_enum_entry json_ids_options[] = {
 	{"number", JSON_IDS_NUMBER, false},
@@ -166,6 +167,22 @@ guc_init_presence(void)
 							NULL, NULL, NULL);
 }
 
+/* The functions of a proxy that are in SQL read it. */
+static void
+guc_init_proxy(void)
+{
+	DefineCustomIntVariable("chatrel_proxy.shard",
+							"The shard of the groups that are created through a proxy.",
+							"-1 lets the proxy choose.",
+							&proxy_shard,
+							-1, -1, MAX_SHARD,
+							PGC_SUSET,
+							0,
+							NULL, NULL, NULL);
+
+	MarkGUCPrefixReserved("chatrel_proxy");
+}
+
 void
 guc_init(void)
 {
@@ -231,6 +248,7 @@ guc_init(void)
 
 	guc_init_relay();
 	guc_init_presence();
+	guc_init_proxy();
 
 	MarkGUCPrefixReserved("chatrel");
 }

@@ -8,6 +8,9 @@
 /* name of the parameter that says who is calling; SET on it governs as_user too */
 #define USER_ID_PARAMETER "chatrel.user_id"
 
+/* shards have numbers up to this one */
+#define MAX_SHARD	32767
+
 /* chatrel.user_id, or 0 when it is not set: user ids are positive */
 extern int64 guc_user_id;
 
