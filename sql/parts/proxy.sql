@@ -141,6 +141,12 @@ END $$;
 COMMENT ON FUNCTION chatrel_proxy.place_direct(bigint[], bigint) IS
 	'the shard of the direct conversation of these people';
 
+CREATE FUNCTION chatrel_proxy.start_clock(wait interval) RETURNS void
+	AS 'MODULE_PATHNAME', 'chatrel_proxy_start_clock'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER;
+COMMENT ON FUNCTION chatrel_proxy.start_clock(interval) IS
+	'from now on shards have chatrel_proxy.shard_timeout to answer, and so much more';
+
 /*
  * Of a connection that cannot be made, or ends, PL/Proxy speaks with the SQLSTATE of an
  * internal error, and in its own name; 57P0x is said by a shard that ends, or has just
@@ -303,6 +309,7 @@ BEGIN
 	END;
 	FOR i IN 1 .. cardinality(drawn) LOOP
 		BEGIN
+			PERFORM chatrel_proxy.start_clock(NULL);
 			PERFORM chatrel_proxy.sizes_at(drawn[i:i]);
 			RETURN drawn[i];
 		EXCEPTION WHEN OTHERS THEN
@@ -364,8 +371,12 @@ CREATE FUNCTION chatrel_proxy.create_group(name text, join_this_group boolean, v
 	LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER
 	SET search_path = pg_catalog, pg_temp
 	AS $$
+DECLARE
+	place integer;
 BEGIN
-	RETURN chatrel_proxy.create_group_at(chatrel_proxy.place_group(), $1, $2, $3, $4, $5, $6, $7);
+	place := chatrel_proxy.place_group();
+	PERFORM chatrel_proxy.start_clock(NULL);
+	RETURN chatrel_proxy.create_group_at(place, $1, $2, $3, $4, $5, $6, $7);
 END $$;
 COMMENT ON FUNCTION chatrel_proxy.create_group(text, boolean, text, text, text, jsonb, bigint) IS
 	'create_group(), where there is room';
@@ -498,6 +509,7 @@ CREATE FUNCTION chatrel_proxy.sync_reachable(shards integer[], cursors text[], e
 	AS $$
 BEGIN
 	BEGIN
+		PERFORM chatrel_proxy.start_clock($4);
 		RETURN QUERY SELECT * FROM chatrel_proxy.sync_at($1, $2, $3, $4, $5);
 		RETURN;
 	EXCEPTION WHEN OTHERS THEN
@@ -507,6 +519,7 @@ BEGIN
 	END;
 	FOR i IN 1 .. cardinality($1) LOOP
 		BEGIN
+			PERFORM chatrel_proxy.start_clock($4 / cardinality($1));
 			RETURN QUERY SELECT * FROM chatrel_proxy.sync_at($1[i:i], $2[i:i], $3,
 				$4 / cardinality($1), $5);
 		EXCEPTION WHEN OTHERS THEN
@@ -635,6 +648,7 @@ BEGIN
 	IF $2 IS NULL THEN
 		RETURN chatrel_proxy.sync_shards($1, $3, $4, $5);
 	END IF;
+	PERFORM chatrel_proxy.start_clock($4);
 	RETURN chatrel_proxy.group_sync($1, $2, $3, $4, $5);
 END $$;
 COMMENT ON FUNCTION chatrel_proxy.sync(text, bigint, integer, interval, bigint) IS

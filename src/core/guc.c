@@ -37,6 +37,7 @@ int			guc_relay_databases = 8;
 int			guc_relay_idle_timeout = 1000;
 int			guc_presence_users = 10000;
 int			guc_presence_max_members = 200;
+int			guc_proxy_shard_timeout = 5000;
 
 static char *user_id_string = NULL;
 static int	proxy_shard = -1;
@@ -167,10 +168,10 @@ guc_init_presence(void)
 							NULL, NULL, NULL);
 }
 
-/* The functions of a proxy that are in SQL read it. */
 static void
 guc_init_proxy(void)
 {
+	/* What is in SQL reads it. */
 	DefineCustomIntVariable("chatrel_proxy.shard",
 							"The shard of the groups that are created through a proxy.",
 							"-1 lets the proxy choose.",
@@ -178,6 +179,15 @@ guc_init_proxy(void)
 							-1, -1, MAX_SHARD,
 							PGC_SUSET,
 							0,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("chatrel_proxy.shard_timeout",
+							"How long a call through a proxy waits for a shard.",
+							"0 means for ever.",
+							&guc_proxy_shard_timeout,
+							5000, 0, INT_MAX,
+							PGC_USERSET,
+							GUC_UNIT_MS,
 							NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved("chatrel_proxy");

@@ -43,6 +43,9 @@ extern int	guc_relay_idle_timeout; /* ms */
 extern int	guc_presence_users;
 extern int	guc_presence_max_members;
 
+/* how long a proxy waits for shards, in milliseconds; 0 for ever */
+extern int	guc_proxy_shard_timeout;
+
 extern void guc_init(void);
 
 #endif							/* CHATREL_GUC_H */

@@ -48,7 +48,7 @@ my $to_home = $home->connstr . ' dbname=postgres';
 $shards[$_ - 1]->safe_psql('postgres', "CREATE SUBSCRIPTION people_$_ CONNECTION '$to_home' PUBLICATION chatrel_people") foreach 1 .. $SHARDS;
 
 # The proxy, on the server of home: the slot is made first, or each would wait for the other
-my @connections = map { 'host=' . $_->host . ' port=' . $_->port . ' dbname=postgres connect_timeout=5' } @all;
+my @connections = map { 'host=' . $_->host . ' port=' . $_->port . ' dbname=postgres' } @all;
 my $list = join ', ', map { "'$_'" } @connections;
 $home->safe_psql('postgres', q{SELECT pg_create_logical_replication_slot('roles', 'pgoutput')});
 $home->safe_psql('proxy', qq{
