@@ -150,7 +150,7 @@ COMMENT ON FUNCTION chatrel_proxy.start_clock(interval) IS
 /*
  * Of a connection that cannot be made, or ends, PL/Proxy speaks with the SQLSTATE of an
  * internal error, and in its own name; 57P0x is said by a shard that ends, or has just
- * begun.
+ * begun, and 08006 of one that has not answered in time (src/shards/shard_clock.c).
  */
 CREATE FUNCTION chatrel_proxy.is_unreachable(code text, message text) RETURNS boolean
 	LANGUAGE plpgsql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE SECURITY INVOKER
