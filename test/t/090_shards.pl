@@ -316,6 +316,9 @@ is($answer->{delayed}, undef, 'and nothing is delayed any more');
 
 # ---------- what home says of users ----------
 
+sub invitations_on_2 { return $shards[1]->safe_psql('postgres', 'SELECT count(*) FROM chatrel.groups_invitations WHERE user_id = 3'); }
+proxy("SELECT chatrel.invite($shards_of{2}, ARRAY[3], as_user => 1)");
+is(invitations_on_2(), '1', 'a user is invited');
 $after = (pages(1, undef))[1];
 proxy(q{SELECT chatrel.rename_user(2, 'bobby')});
 proxy(q{SELECT chatrel.delete_user(3)});
@@ -327,6 +330,7 @@ is_deeply([ map { $_->{member_left} ? @{ $_->{member_left} }{qw(group_id user_id
 	'and the group of one who is deleted that it left');
 is(scalar(grep { $_->{user_changed} && !$_->{user_changed}{group_id} } @{ (pages(2, undef))[0] }), 1, 'the user itself hears of it once');
 is($shards[2]->safe_psql('postgres', 'SELECT count(*) FROM chatrel.groups_members WHERE user_id = 3'), '0', 'it is a member of nothing');
+is(invitations_on_2(), '0', 'and not invited any more');
 is($_->safe_psql('postgres', q{SELECT count(*) FROM chatrel.groups AS g WHERE (SELECT coalesce(sum(members), 0) FROM chatrel.groups_counters AS c WHERE c.group_id = g.id)
 	<> (SELECT count(*) FROM chatrel.groups_members AS m WHERE m.group_id = g.id)}), '0', 'members are counted right on ' . $_->name) foreach @all;
 is(as_role('app', "SELECT chatrel.join_group($shards_of{1}, as_user => 3)"), 'P0002', 'and does not come back');
