@@ -129,24 +129,6 @@ CREATE FUNCTION chatrel_proxy.all_shards() RETURNS integer[]
 	AS $$ BEGIN RETURN ARRAY(SELECT shard FROM chatrel_proxy.shards ORDER BY shard); END $$;
 COMMENT ON FUNCTION chatrel_proxy.all_shards() IS 'the numbers of the shards, home first';
 
-CREATE FUNCTION chatrel_proxy.place_group() RETURNS integer
-	LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL RESTRICTED SECURITY INVOKER
-	SET search_path = pg_catalog, pg_temp
-	AS $$
-DECLARE
-	chosen integer;
-BEGIN
-	WITH sums AS MATERIALIZED (
-		SELECT shard, sum(weight) OVER (ORDER BY shard) AS up_to, sum(weight) OVER () AS total
-		FROM chatrel_proxy.shards),
-	drawn AS MATERIALIZED (SELECT random() AS x)
-	SELECT s.shard INTO chosen FROM sums s, drawn d WHERE d.x * s.total < s.up_to
-	ORDER BY s.shard LIMIT 1;
-	RETURN coalesce(chosen, 0);
-END $$;
-COMMENT ON FUNCTION chatrel_proxy.place_group() IS
-	'the shard of a new group: one by chance, by their weights';
-
 CREATE FUNCTION chatrel_proxy.place_direct(user_ids bigint[], as_user bigint) RETURNS integer
 	LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE SECURITY INVOKER
 	SET search_path = pg_catalog, pg_temp
@@ -158,6 +140,28 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION chatrel_proxy.place_direct(bigint[], bigint) IS
 	'the shard of the direct conversation of these people';
+
+CREATE FUNCTION chatrel_proxy.start_clock(wait interval) RETURNS void
+	AS 'MODULE_PATHNAME', 'chatrel_proxy_start_clock'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER;
+COMMENT ON FUNCTION chatrel_proxy.start_clock(interval) IS
+	'from now on shards have chatrel_proxy.shard_timeout to answer, and so much more';
+
+/*
+ * Of a connection that cannot be made, or ends, PL/Proxy speaks with the SQLSTATE of an
+ * internal error, and in its own name; 57P0x is said by a shard that ends, or has just
+ * begun, and 08006 of one that has not answered in time (src/shards/shard_clock.c).
+ */
+CREATE FUNCTION chatrel_proxy.is_unreachable(code text, message text) RETURNS boolean
+	LANGUAGE plpgsql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE SECURITY INVOKER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	RETURN code LIKE '08%' OR code IN ('57P01', '57P02', '57P03')
+		OR code = 'XX000' AND message LIKE 'PL/Proxy function %' AND message NOT LIKE '% REMOTE %';
+END $$;
+COMMENT ON FUNCTION chatrel_proxy.is_unreachable(text, text) IS
+	'is this an error of the way to a shard, and not of what was asked?';
 
 /* ---------- people: at home, and what of them is on shards ---------- */
 
@@ -273,13 +277,107 @@ $$;
 COMMENT ON FUNCTION chatrel_proxy.invitations(bigint, integer, bigint) IS
 	'invitations() of all shards';
 
-CREATE FUNCTION chatrel_proxy.create_group(name text, join_this_group boolean, visibility text,
-		join_policy text, description text, metadata jsonb, as_user bigint)
+/*
+ * What is stored decides how many shards there are, so it is what a shard has to bear:
+ * the files of its database, which whoever may connect to it may ask for, and always as
+ * they are.  (pg_class.relpages would cost less, but is as old as the last VACUUM, and
+ * so does not see what a shard that is new gets.)
+ */
+CREATE FUNCTION chatrel_proxy.sizes_at(shards integer[]) RETURNS TABLE (shard integer, size bigint)
+	LANGUAGE plproxy VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER
+	AS $$
+	CLUSTER 'chatrel'; SPLIT shards; RUN ON shards;
+	SELECT ($1)[1] AS shard,
+		pg_catalog.pg_database_size(pg_catalog.current_database()) AS size;
+$$;
+COMMENT ON FUNCTION chatrel_proxy.sizes_at(integer[]) IS 'the bytes that these shards have stored';
+
+-- To ask both at once fails if one does not answer; then it is the first that answers alone.
+CREATE FUNCTION chatrel_proxy.emptiest_of(drawn integer[]) RETURNS integer
+	LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	BEGIN
+		RETURN (SELECT z.shard FROM chatrel_proxy.sizes_at(drawn) AS z
+			JOIN chatrel_proxy.shards AS s ON s.shard = z.shard
+			ORDER BY z.size::float8 / s.weight, array_position(drawn, z.shard) LIMIT 1);
+	EXCEPTION WHEN OTHERS THEN
+		IF NOT chatrel_proxy.is_unreachable(SQLSTATE, SQLERRM) THEN
+			RAISE;
+		END IF;
+	END;
+	FOR i IN 1 .. cardinality(drawn) LOOP
+		BEGIN
+			PERFORM chatrel_proxy.start_clock(NULL);
+			PERFORM chatrel_proxy.sizes_at(drawn[i:i]);
+			RETURN drawn[i];
+		EXCEPTION WHEN OTHERS THEN
+			IF i = cardinality(drawn) OR NOT chatrel_proxy.is_unreachable(SQLSTATE, SQLERRM) THEN
+				RAISE;
+			END IF;
+		END;
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION chatrel_proxy.emptiest_of(integer[]) IS
+	'which of these shards has the least stored, by their weights, of those that answer';
+
+/*
+ * The one that is given, or the emptier of two that are drawn by their weights: a shard
+ * that is new and empty is one of the two only so often, and does not get all groups.
+ * (An exponentially distributed time of each, by its weight: the first two to come.)
+ */
+CREATE FUNCTION chatrel_proxy.place_group() RETURNS integer
+	LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	given integer := current_setting('chatrel_proxy.shard');
+	drawn integer[];
+BEGIN
+	IF given >= 0 THEN
+		IF NOT EXISTS (SELECT FROM chatrel_proxy.shards AS s WHERE s.shard = given) THEN
+			RAISE invalid_parameter_value USING
+				MESSAGE = format('there is no shard %s', given),
+				HINT = 'chatrel_proxy.shard is the number of one, or -1 for any.';
+		END IF;
+		RETURN given;
+	END IF;
+	drawn := ARRAY(SELECT s.shard FROM chatrel_proxy.shards AS s WHERE s.weight > 0
+		ORDER BY -ln(1 - random()) / s.weight LIMIT 2);
+	IF cardinality(drawn) < 2 THEN
+		RETURN coalesce(drawn[1], 0);
+	END IF;
+	RETURN chatrel_proxy.emptiest_of(drawn);
+END $$;
+COMMENT ON FUNCTION chatrel_proxy.place_group() IS
+	'the shard of a new group: that of chatrel_proxy.shard, or the emptier of two by chance';
+
+CREATE FUNCTION chatrel_proxy.create_group_at(shard integer, name text, join_this_group boolean,
+		visibility text, join_policy text, description text, metadata jsonb, as_user bigint)
 	RETURNS chatrel.chat_group
 	LANGUAGE plproxy VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER
 	AS $$
-	CLUSTER 'chatrel'; RUN ON chatrel_proxy.place_group(); TARGET chatrel.create_group;
+	CLUSTER 'chatrel'; RUN ON $1;
+	SELECT * FROM chatrel.create_group($2, $3, $4, $5, $6, $7, $8);
 $$;
+COMMENT ON FUNCTION chatrel_proxy.create_group_at(integer, text, boolean, text, text, text, jsonb,
+	bigint) IS 'create_group() on this shard';
+
+-- Not RUN ON place_group(): PL/Proxy cannot ask shards while it decides which to ask.
+CREATE FUNCTION chatrel_proxy.create_group(name text, join_this_group boolean, visibility text,
+		join_policy text, description text, metadata jsonb, as_user bigint)
+	RETURNS chatrel.chat_group
+	LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY INVOKER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	place integer;
+BEGIN
+	place := chatrel_proxy.place_group();
+	PERFORM chatrel_proxy.start_clock(NULL);
+	RETURN chatrel_proxy.create_group_at(place, $1, $2, $3, $4, $5, $6, $7);
+END $$;
 COMMENT ON FUNCTION chatrel_proxy.create_group(text, boolean, text, text, text, jsonb, bigint) IS
 	'create_group(), where there is room';
 
@@ -400,22 +498,9 @@ $$;
 COMMENT ON FUNCTION chatrel_proxy.sync_at(integer[], text[], integer, interval, bigint) IS
 	'sync() on these shards, or sync_all() if as_user is 0, each with its cursor; '''' is none';
 
-CREATE FUNCTION chatrel_proxy.is_unreachable(code text, message text) RETURNS boolean
-	LANGUAGE plpgsql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE SECURITY INVOKER
-	SET search_path = pg_catalog, pg_temp
-	AS $$
-BEGIN
-	RETURN code LIKE '08%' OR code IN ('57P01', '57P02', '57P03')
-		OR code = 'XX000' AND message LIKE 'PL/Proxy function %' AND message NOT LIKE '% REMOTE %';
-END $$;
-COMMENT ON FUNCTION chatrel_proxy.is_unreachable(text, text) IS
-	'is this an error of the way to a shard, and not of what was asked?';
-
 /*
  * A shard that does not answer is left out, and named.  To ask all at once fails if one
- * does; then they are asked one by one.  Of a connection that cannot be made, or ends,
- * PL/Proxy speaks with the SQLSTATE of an internal error, and in its own name; 57P0x is
- * said by a shard that ends, or has just begun.
+ * does; then they are asked one by one.
  */
 CREATE FUNCTION chatrel_proxy.sync_reachable(shards integer[], cursors text[], event_limit integer,
 		wait interval, as_user bigint) RETURNS TABLE (shard integer, answer jsonb)
@@ -424,6 +509,7 @@ CREATE FUNCTION chatrel_proxy.sync_reachable(shards integer[], cursors text[], e
 	AS $$
 BEGIN
 	BEGIN
+		PERFORM chatrel_proxy.start_clock($4);
 		RETURN QUERY SELECT * FROM chatrel_proxy.sync_at($1, $2, $3, $4, $5);
 		RETURN;
 	EXCEPTION WHEN OTHERS THEN
@@ -433,6 +519,7 @@ BEGIN
 	END;
 	FOR i IN 1 .. cardinality($1) LOOP
 		BEGIN
+			PERFORM chatrel_proxy.start_clock($4 / cardinality($1));
 			RETURN QUERY SELECT * FROM chatrel_proxy.sync_at($1[i:i], $2[i:i], $3,
 				$4 / cardinality($1), $5);
 		EXCEPTION WHEN OTHERS THEN
@@ -561,6 +648,7 @@ BEGIN
 	IF $2 IS NULL THEN
 		RETURN chatrel_proxy.sync_shards($1, $3, $4, $5);
 	END IF;
+	PERFORM chatrel_proxy.start_clock($4);
 	RETURN chatrel_proxy.group_sync($1, $2, $3, $4, $5);
 END $$;
 COMMENT ON FUNCTION chatrel_proxy.sync(text, bigint, integer, interval, bigint) IS

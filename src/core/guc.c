@@ -37,8 +37,10 @@ int			guc_relay_databases = 8;
 int			guc_relay_idle_timeout = 1000;
 int			guc_presence_users = 10000;
 int			guc_presence_max_members = 200;
+int			guc_proxy_shard_timeout = 5000;
 
 static char *user_id_string = NULL;
+static int	proxy_shard = -1;
 
 static const struct config_enum_entry json_ids_options[] = {
 	{"number", JSON_IDS_NUMBER, false},
@@ -166,6 +168,31 @@ guc_init_presence(void)
 							NULL, NULL, NULL);
 }
 
+static void
+guc_init_proxy(void)
+{
+	/* What is in SQL reads it. */
+	DefineCustomIntVariable("chatrel_proxy.shard",
+							"The shard of the groups that are created through a proxy.",
+							"-1 lets the proxy choose.",
+							&proxy_shard,
+							-1, -1, MAX_SHARD,
+							PGC_SUSET,
+							0,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("chatrel_proxy.shard_timeout",
+							"How long a call through a proxy waits for a shard.",
+							"0 means for ever.",
+							&guc_proxy_shard_timeout,
+							5000, 0, INT_MAX,
+							PGC_USERSET,
+							GUC_UNIT_MS,
+							NULL, NULL, NULL);
+
+	MarkGUCPrefixReserved("chatrel_proxy");
+}
+
 void
 guc_init(void)
 {
@@ -231,6 +258,7 @@ guc_init(void)
 
 	guc_init_relay();
 	guc_init_presence();
+	guc_init_proxy();
 
 	MarkGUCPrefixReserved("chatrel");
 }

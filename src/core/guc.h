@@ -8,6 +8,9 @@
 /* name of the parameter that says who is calling; SET on it governs as_user too */
 #define USER_ID_PARAMETER "chatrel.user_id"
 
+/* shards have numbers up to this one */
+#define MAX_SHARD	32767
+
 /* chatrel.user_id, or 0 when it is not set: user ids are positive */
 extern int64 guc_user_id;
 
@@ -39,6 +42,9 @@ extern int	guc_relay_idle_timeout; /* ms */
 /* presence: how many users are kept, and how large the groups are that hear of it */
 extern int	guc_presence_users;
 extern int	guc_presence_max_members;
+
+/* how long a proxy waits for shards, in milliseconds; 0 for ever */
+extern int	guc_proxy_shard_timeout;
 
 extern void guc_init(void);
 

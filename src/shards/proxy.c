@@ -25,6 +25,7 @@
 
 #include "core/identity.h"
 #include "core/version.h"
+#include "shards/shard_clock.h"
 
 /* The inner function, as found for an outer one */
 typedef struct Inner
@@ -116,12 +117,14 @@ static Datum
 call_inner(FunctionCallInfo fcinfo, const Inner *inner)
 {
 	MemoryContext caller_context = CurrentMemoryContext;
+	ErrorContextCallback callback;
 	Oid			userid;
 	int			sec_context;
 	volatile Datum result = (Datum) 0;
 
 	check_version();
 	become_owner(inner->owner, &userid, &sec_context);
+	shard_clock_begin(&callback);
 	PG_TRY();
 	{
 		result = FunctionCallInvoke(fcinfo);
@@ -130,6 +133,7 @@ call_inner(FunctionCallInfo fcinfo, const Inner *inner)
 	{
 		ErrorData  *error;
 
+		shard_clock_end(&callback);
 		MemoryContextSwitchTo(caller_context);
 		error = CopyErrorData();
 		FlushErrorState();
@@ -137,6 +141,7 @@ call_inner(FunctionCallInfo fcinfo, const Inner *inner)
 		ReThrowError(error);
 	}
 	PG_END_TRY();
+	shard_clock_end(&callback);
 	SetUserIdAndSecContext(userid, sec_context);
 	return result;
 }

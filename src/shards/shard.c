@@ -16,12 +16,12 @@
 #include "miscadmin.h"
 
 #include "core/check.h"
+#include "core/guc.h"
 #include "core/plans.h"
 #include "shards/shard.h"
 
 /* The rest of an id gives each shard 2^48 of them; the sign is for nobody. */
 #define SHARD_SHIFT	"48"
-#define MAX_SHARD	32767
 
 #define SEQUENCES \
 	"(VALUES ('chatrel.groups_id_seq'::pg_catalog.regclass)," \

@@ -66,7 +66,7 @@ SELECT obj_description('chatrel'::regnamespace, 'pg_namespace') IS NOT NULL AS s
 
 -- parameters
 SELECT name, setting, unit, context, vartype, min_val, max_val, boot_val, short_desc
-	FROM pg_settings WHERE name LIKE 'chatrel.%' ORDER BY name;
+	FROM pg_settings WHERE name LIKE 'chatrel%' ORDER BY name;
 SET chatrel.unknown = 1;
 
 -- what pg_dump keeps: every table and every sequence, all of it

@@ -48,7 +48,7 @@ my $to_home = $home->connstr . ' dbname=postgres';
 $shards[$_ - 1]->safe_psql('postgres', "CREATE SUBSCRIPTION people_$_ CONNECTION '$to_home' PUBLICATION chatrel_people") foreach 1 .. $SHARDS;
 
 # The proxy, on the server of home: the slot is made first, or each would wait for the other
-my @connections = map { 'host=' . $_->host . ' port=' . $_->port . ' dbname=postgres connect_timeout=5' } @all;
+my @connections = map { 'host=' . $_->host . ' port=' . $_->port . ' dbname=postgres' } @all;
 my $list = join ', ', map { "'$_'" } @connections;
 $home->safe_psql('postgres', q{SELECT pg_create_logical_replication_slot('roles', 'pgoutput')});
 $home->safe_psql('proxy', qq{
@@ -81,6 +81,15 @@ sub caught_up
 
 sub proxy { return $home->safe_psql('proxy', @_); }
 
+# What a role gets, or the SQLSTATE of its error
+sub as_role
+{
+	my ($role, $sql) = @_;
+	my ($status, $out, $err) = $home->psql('proxy', "\\set VERBOSITY sqlstate\n$sql", extra_params => [ '-U', $role ]);
+
+	return $status == 0 && $err eq '' ? $out : $err =~ s/.*ERROR:\s+(\w+).*/$1/sr;
+}
+
 # ---------- the two catalogues ----------
 
 my $functions = q{
@@ -105,9 +114,70 @@ caught_up();
 is($_->safe_psql('postgres', 'SELECT count(*) FROM chatrel.users'), '4', 'and are on ' . $_->name) foreach @all;
 is(proxy('SELECT count(*) FROM chatrel.users'), '4', 'and known to the proxy');
 
-my @groups = split /\n/, proxy(q{SELECT (chatrel.create_group('g' || i, true, visibility => 'private', as_user => 1)).id FROM generate_series(1, 24) AS i});
-my %shards_of = map { ($_ >> 48) => $_ } @groups;
-is_deeply([ sort keys %shards_of ], [ 1 .. $SHARDS ], 'groups are spread over the shards, and not put at home');
+# Shard -> how many of some new groups of user 4's are there
+sub placed
+{
+	my ($many) = @_;
+	my %on;
+
+	$on{$_}++ foreach split /\n/, proxy("SELECT (chatrel.create_group('placed', visibility => 'private', as_user => 4)).id >> 48 FROM generate_series(1, $many)");
+	return \%on;
+}
+
+sub weigh
+{
+	my ($sql) = @_;
+
+	proxy("UPDATE chatrel_proxy.shards SET weight = $sql");
+	return;
+}
+
+my %shards_of;
+foreach my $n (1 .. $SHARDS)
+{
+	my @groups = split /\n/, proxy("SET chatrel_proxy.shard = $n; SELECT (chatrel.create_group('g' || i, true, visibility => 'private', as_user => 1)).id FROM generate_series(1, 8) AS i");
+
+	is_deeply([ map { $_ >> 48 } @groups ], [ ($n) x 8 ], "groups are on shard $n if that is given");
+	$shards_of{$n} = $groups[-1];
+}
+
+# ---------- where new groups are put ----------
+
+is(as_role('app', 'SET chatrel_proxy.shard = 1'), '42501', 'who may not set it gives no shard');
+proxy('GRANT SET ON PARAMETER chatrel_proxy.shard TO app');
+my $make_one = q{SELECT (chatrel.create_group('given', visibility => 'private', as_user => 4)).id >> 48};
+is(as_role('app', "SET chatrel_proxy.shard = 0; $make_one"), '0', 'home may be given too, which gets no others');
+is(as_role('app', "BEGIN; SET LOCAL chatrel_proxy.shard = 3; $make_one; COMMIT; SHOW chatrel_proxy.shard"), "3\n-1", 'in one transaction');
+proxy('ALTER ROLE app IN DATABASE proxy SET chatrel_proxy.shard = 2');
+is(as_role('app', $make_one), '2', 'and for a role');
+proxy('ALTER ROLE app IN DATABASE proxy RESET chatrel_proxy.shard');
+foreach my $bad (-2, 32768, "'x'")
+{
+	is(as_role('app', "SET chatrel_proxy.shard = $bad"), '22023', "$bad cannot be the number of a shard");
+}
+my $groups_there = join ' ', map { $_->safe_psql('postgres', 'SELECT count(*) FROM chatrel.groups') } @all;
+like(($home->psql('proxy', "\\set VERBOSITY verbose\nSET chatrel_proxy.shard = 4; $make_one"))[2], qr/ERROR:  22023: there is no shard 4\n/, 'one that there is not is refused');
+is(join(' ', map { $_->safe_psql('postgres', 'SELECT count(*) FROM chatrel.groups') } @all), $groups_there, 'and nothing is made');
+is(proxy(q{SET chatrel_proxy.shard = 0; SELECT (chatrel.direct_group(ARRAY[3], as_user => 4) ->> 'id')::bigint >> 48 = chatrel_proxy.place_direct(ARRAY[3], 4)}), 't',
+	'direct conversations are where they always are');
+
+$shards[0]->safe_psql('postgres', q{CREATE TABLE public.ballast AS SELECT repeat('x', 1000) FROM generate_series(1, 16000)});
+$shards[1]->safe_psql('postgres', q{CREATE TABLE public.ballast AS SELECT repeat('x', 1000) FROM generate_series(1, 8000)});
+my $on = placed(60);
+is_deeply([ sort keys %$on ], [ 2, 3 ], 'the emptiest shard gets groups, the fullest none, and home neither');
+weigh('CASE shard WHEN 0 THEN 0 WHEN 1 THEN 1000 ELSE 1 END');
+cmp_ok(placed(30)->{1} // 0, '>', 20, 'a shard of more weight counts as so much emptier');
+weigh('CASE shard WHEN 3 THEN 0 ELSE 1 END');
+is(placed(30)->{3}, undef, 'one without weight gets none, however empty');
+weigh('(shard = 1)::integer');
+is_deeply(placed(3), { 1 => 3 }, 'where one alone has weight it gets all');
+weigh('0');
+is_deeply(placed(3), { 0 => 3 }, 'and home where none has');
+weigh('(shard > 0)::integer');
+$_->safe_psql('postgres', 'DROP TABLE public.ballast') foreach @shards[ 0, 1 ];
+
+# ---------- what is in groups ----------
+
 is(proxy("SELECT (chatrel.get_group($_, as_user => 1) ->> 'id') = '$_'"), 't', "$_ is found") foreach values %shards_of;
 proxy(qq{SELECT chatrel.invite($_, ARRAY[2], as_user => 1), chatrel.join_group($_, as_user => 2)}) foreach values %shards_of;
 is(proxy("SELECT message, sender_id, id >> 48 FROM chatrel.send_group_message($shards_of{2}, 'hello', as_user => 2)"), 'hello|2|2', 'a message is sent, a row');
@@ -139,14 +209,6 @@ foreach my $bad (999, (77 << 48) + 1)
 }
 
 # ---------- who acts ----------
-
-sub as_role
-{
-	my ($role, $sql) = @_;
-	my ($status, $out, $err) = $home->psql('proxy', "\\set VERBOSITY sqlstate\n$sql", extra_params => [ '-U', $role ]);
-
-	return $status == 0 && $err eq '' ? $out : $err =~ s/.*ERROR:\s+(\w+).*/$1/sr;
-}
 
 is(as_role('ann', "SELECT username FROM chatrel.find_user('bob')"), '42501', 'what is administrative is so here');
 is(as_role('ann', "SELECT sender_id FROM chatrel.send_group_message($shards_of{1}, 'by role')"), '1', 'a role acts as its user');
@@ -255,6 +317,11 @@ is_deeply($answer->{delayed}, [2], 'and it is said which does not');
 is_deeply((pages(1, $during))[0], [], 'again');
 isnt(as_role('app', "SELECT chatrel.send_group_message($shards_of{2}, 'lost', as_user => 2)"), '', 'a call to it fails');
 is(as_role('app', q{SELECT chatrel.sync('now', as_user => 1)}), '08000', 'what began now could not be caught up with later');
+weigh('(shard IN (1, 2))::integer');
+is_deeply(placed(6), { 1 => 6 }, 'a new group is put on the other one of two');
+weigh('(shard = 2)::integer');
+is(as_role('app', "SELECT chatrel.create_group('nowhere', as_user => 4)"), 'XX000', 'and cannot be made where none answers');
+weigh('(shard > 0)::integer');
 start_again($shards[1]);
 is_deeply(texts(decode_json(value($kept, 'SELECT chatrel.sync(?, as_user => 1)', $during))->{events}), ['before'], 'the session goes on');
 $kept->disconnect;
@@ -265,6 +332,9 @@ is($answer->{delayed}, undef, 'and nothing is delayed any more');
 
 # ---------- what home says of users ----------
 
+sub invitations_on_2 { return $shards[1]->safe_psql('postgres', 'SELECT count(*) FROM chatrel.groups_invitations WHERE user_id = 3'); }
+proxy("SELECT chatrel.invite($shards_of{2}, ARRAY[3], as_user => 1)");
+is(invitations_on_2(), '1', 'a user is invited');
 $after = (pages(1, undef))[1];
 proxy(q{SELECT chatrel.rename_user(2, 'bobby')});
 proxy(q{SELECT chatrel.delete_user(3)});
@@ -276,6 +346,7 @@ is_deeply([ map { $_->{member_left} ? @{ $_->{member_left} }{qw(group_id user_id
 	'and the group of one who is deleted that it left');
 is(scalar(grep { $_->{user_changed} && !$_->{user_changed}{group_id} } @{ (pages(2, undef))[0] }), 1, 'the user itself hears of it once');
 is($shards[2]->safe_psql('postgres', 'SELECT count(*) FROM chatrel.groups_members WHERE user_id = 3'), '0', 'it is a member of nothing');
+is(invitations_on_2(), '0', 'and not invited any more');
 is($_->safe_psql('postgres', q{SELECT count(*) FROM chatrel.groups AS g WHERE (SELECT coalesce(sum(members), 0) FROM chatrel.groups_counters AS c WHERE c.group_id = g.id)
 	<> (SELECT count(*) FROM chatrel.groups_members AS m WHERE m.group_id = g.id)}), '0', 'members are counted right on ' . $_->name) foreach @all;
 is(as_role('app', "SELECT chatrel.join_group($shards_of{1}, as_user => 3)"), 'P0002', 'and does not come back');

@@ -93,7 +93,7 @@ sub create_group_on
 	my ($self, $n) = @_;
 
 	return $self->call(qq{
-		UPDATE chatrel_proxy.shards SET weight = (shard = $n)::integer;
+		SET chatrel_proxy.shard = $n;
 		SELECT (chatrel.create_group('on $n', true, as_user => 1)).id});
 }
 
