@@ -364,13 +364,7 @@ sub play_on_shards
 	$_->safe_psql('postgres', $FOR_APP) foreach @shards;
 	my $calls = connect_to($cluster->{proxy});
 	my $sends = sub { value($calls, 'SELECT (chatrel.send_group_message(?, ?, as_user => 1)).id', @_) };
-	my $group_on = sub {
-		my ($n, $name) = @_;
-		return $cluster->call(qq{
-			UPDATE chatrel_proxy.shards SET weight = (shard = $n)::integer;
-			SELECT (chatrel.create_group('$name', true, as_user => 1)).id});
-	};
-	my @groups = map { $group_on->($_, 'old') } 1, 2;
+	my @groups = map { $cluster->create_group_on($_, 'old') } 1, 2;
 	foreach my $group (@groups)
 	{
 		value($calls, 'SELECT chatrel.join_group(?, as_user => ?)', $group, $_) foreach 2 .. 4;
@@ -387,7 +381,7 @@ sub play_on_shards
 		value($calls, 'SELECT chatrel.edit_message(?, ?, ?, as_user => 1)', $group, $sends->($group, 'to be edited'), 'edited');
 		value($calls, 'SELECT chatrel.leave_group(?, as_user => 4)', $group);    # and the group gets another channel
 	}
-	value($calls, 'SELECT chatrel.join_group(?, as_user => 2)', $group_on->($_, 'new')) foreach 1, 2;
+	value($calls, 'SELECT chatrel.join_group(?, as_user => 2)', $cluster->create_group_on($_, 'new')) foreach 1, 2;
 	$_->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'}) foreach @shards;
 	$sends->($_->[0], 'the end') foreach @{ $calls->selectall_arrayref('SELECT id FROM chatrel.my_groups(as_user => 2)') };
 	print_it(\@programs, 'the end');

@@ -97,7 +97,6 @@ sub people_shards
 	run_script($shards->{proxy}, 'postgres', 'setup-proxy');
 	run_script($shards->{proxy}, 'postgres', 'demo');
 	$shards->call('SELECT chatrel.join_group(' . $shards->create_group_on($_) . ', as_user => 2)') foreach 1, 2;
-	$shards->call('UPDATE chatrel_proxy.shards SET weight = (shard > 0)::integer');
 	return;
 }
 

@@ -90,11 +90,12 @@ sub call
 # A group of user 1's on a given shard
 sub create_group_on
 {
-	my ($self, $n) = @_;
+	my ($self, $n, $name) = @_;
 
+	$name //= "on $n";
 	return $self->call(qq{
 		SET chatrel_proxy.shard = $n;
-		SELECT (chatrel.create_group('on $n', true, as_user => 1)).id});
+		SELECT (chatrel.create_group('$name', true, as_user => 1)).id});
 }
 
 # Until what home says by now of people is on these shards, and known to the proxy
