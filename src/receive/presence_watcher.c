@@ -18,6 +18,7 @@
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
+#include "utils/wait_event.h"
 
 #include "core/compat.h"
 #include "core/guc.h"
